@@ -1,0 +1,5 @@
+"""`python -m fhir_coder` is the command `fhir-coder`."""
+
+from fhir_coder.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Candidates and context -> codings, or an abstention with its reason."""

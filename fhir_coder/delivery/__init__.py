@@ -1,0 +1,1 @@
+"""Where the resources go: a FHIR server or a folder."""

@@ -1,0 +1,1 @@
+"""The demo: two notes, and the run that sends them through the service."""

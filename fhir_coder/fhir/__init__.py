@@ -1,0 +1,1 @@
+"""Coded notes to FHIR R4 resources."""

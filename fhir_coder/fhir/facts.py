@@ -1,0 +1,143 @@
+"""Entities to facts: what is written at all, as what, and which mentions mean the same.
+
+A note says one thing several times. All mentions of one concept with one assertion status are one fact, which
+becomes one resource with a span per mention. The rules are those of the table "assertion to status" in the
+README: nothing that the text denies, and nothing about other people, is written for the patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_coder.fhir.elements import best_codings, words
+from fhir_coder.fhir.identity import digest
+from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType
+
+Kind = Literal["Condition", "MedicationStatement", "Observation", "Device", "FamilyMemberHistory", "AllergyIntolerance"]
+Status = Literal["present", "possible", "historical", "hypothetical"]
+
+_STATES: frozenset[Status] = frozenset({"present", "possible", "historical"})
+# Only a medication can be planned: MedicationStatement has a status for it, the others have none.
+_WRITTEN: dict[Kind, frozenset[Status]] = {
+    "Condition": _STATES,
+    "MedicationStatement": _STATES | {"hypothetical"},
+    "Observation": _STATES,
+    "Device": _STATES,
+    "FamilyMemberHistory": _STATES,
+    "AllergyIntolerance": _STATES,
+}
+# Where a concept is present, "possible" and "history of" add spans, not resources. A test is left out: the value
+# of last year is another result than the same value of today.
+_ABSORBED: tuple[Status, ...] = ("possible", "historical")
+_ABSORBING: frozenset[Kind] = frozenset({"Condition", "MedicationStatement", "Device", "AllergyIntolerance"})
+
+_VALUE_ATTRIBUTES = ("comparator", "value", "value_text", "unit", "unit_text", "systolic", "diastolic")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that the note says, and all places where it says so."""
+
+    kind: Kind
+    status: Status
+    key: tuple[str, ...]  # what tells it from other facts of its kind
+    mentions: tuple[Entity, ...]  # in the order of the text; the first one stands for all
+    absorbed: tuple[Entity, ...] = ()  # mentions with a weaker status, of which only the spans count
+
+    @property
+    def entity(self) -> Entity:
+        """The mention that stands for the fact."""
+        return self.mentions[0]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Start and end of all mentions, in the order of the text."""
+        return sorted({(each.start, each.end) for each in self.mentions + self.absorbed})
+
+    def identity(self, document: str) -> str:
+        """Return the fact's identity within the document of the given identity."""
+        return digest(document, self.kind, self.status, *self.key)
+
+
+def facts(entities: Iterable[Entity]) -> list[Fact]:
+    """Return the facts that are to be written, in the order of their first mention."""
+    groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]] = {}
+    for entity in sorted(entities, key=lambda each: (each.start, each.end)):
+        kind = kind_of(entity)
+        if kind is None:
+            continue
+        status = status_of(entity)
+        if status in _WRITTEN[kind]:
+            groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
+    found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
+    return sorted(found, key=lambda fact: fact.entity.start)
+
+
+def kind_of(entity: Entity) -> Kind | None:
+    """Return the resource type that the entity becomes, or None when it is not written."""
+    if entity.assertion.negated or entity.assertion.experiencer == "other":
+        return None
+    if entity.assertion.experiencer == "family":
+        return "FamilyMemberHistory" if entity.type in PROBLEM_TYPES else None
+    if _is_allergy(entity):
+        return "AllergyIntolerance"
+    if entity.type in PROBLEM_TYPES:
+        # "Penicillin (hives)": the hives are the reaction to something, not a problem that the patient has.
+        return None if entity.section == "allergies" else "Condition"
+    if entity.type in TEST_TYPES:
+        return "Observation" if _has_value(entity) else None
+    by_type: dict[EntityType, Kind] = {EntityType.MEDICATION: "MedicationStatement", EntityType.DEVICE: "Device"}
+    return by_type.get(entity.type)
+
+
+def status_of(entity: Entity) -> Status:
+    """Return the assertion status that decides the resource's status codes."""
+    assertion = entity.assertion
+    if assertion.certainty == "hypothetical" or assertion.temporality == "future":
+        return "hypothetical"
+    if assertion.temporality == "historical":
+        return "historical"
+    return "possible" if assertion.certainty == "possible" else "present"
+
+
+def _is_allergy(entity: Entity) -> bool:
+    in_list = entity.section == "allergies" and entity.type is EntityType.MEDICATION
+    return in_list or entity.attributes.get("allergy") is True
+
+
+def _has_value(entity: Entity) -> bool:
+    given = entity.attributes
+    blood_pressure = given.get("systolic") is not None and given.get("diastolic") is not None
+    return blood_pressure or given.get("value") is not None or bool(given.get("value_text"))
+
+
+def _key(kind: Kind, entity: Entity) -> tuple[str, ...]:
+    codes = sorted(f"{each.system}|{each.code}" for each in best_codings(entity))
+    concept = tuple(codes) or (words(entity.text).casefold(),)
+    match kind:
+        case "Condition":
+            return (*concept, str(entity.attributes.get("laterality", "")))
+        case "FamilyMemberHistory":
+            return (*concept, str(entity.attributes.get("relative", "")))
+        case "Observation":
+            return (*concept, *(str(entity.attributes.get(name, "")) for name in _VALUE_ATTRIBUTES))
+        case _:
+            return concept
+
+
+def _merge(kind: Kind, key: tuple[str, ...], by_status: dict[Status, list[Entity]]) -> list[Fact]:
+    weaker: list[Entity] = []
+    if kind in _ABSORBING and "present" in by_status:
+        weaker = [entity for status in _ABSORBED for entity in by_status.pop(status, [])]
+    return [
+        Fact(
+            kind=kind,
+            status=status,
+            key=key,
+            mentions=tuple(mentions),
+            absorbed=tuple(weaker) if status == "present" else (),
+        )
+        for status, mentions in by_status.items()
+    ]

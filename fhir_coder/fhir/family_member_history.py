@@ -1,0 +1,53 @@
+"""A problem of a relative: https://hl7.org/fhir/R4/familymemberhistory.html."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from fhir_coder.fhir.elements import (
+    Json,
+    Source,
+    concept,
+    fixed,
+    identifier,
+    meta,
+    provenance_extensions,
+    subject,
+)
+from fhir_coder.fhir.facts import Fact
+from fhir_coder.tables import read_table, split
+
+_ROLE = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
+_ANY_RELATIVE = ("FAMMEMB", "family member")
+
+
+def family_member_history(fact: Fact, source: Source) -> Json:
+    """Return the FamilyMemberHistory of one problem of one relative; partial, as a note never tells all."""
+    relative = str(fact.entity.attributes.get("relative") or "")
+    code, display = _relationships().get(relative.casefold(), _ANY_RELATIVE)
+    problem: Json = {"code": concept(fact.entity)}
+    if fact.status == "possible":  # the resource has no status for doubt
+        problem["note"] = [{"text": "possible"}]
+    resource: Json = {
+        "resourceType": "FamilyMemberHistory",
+        **meta(source),
+        "extension": provenance_extensions(source, fact.entity.assertion, fact.spans),
+        "identifier": identifier(fact.identity(source.identity)),
+        "status": "partial",
+        "patient": subject(source),
+        "relationship": fixed(_ROLE, code, display) | {"text": relative or display},
+        "condition": [problem],
+    }
+    if source.date:
+        resource["date"] = source.date
+    return resource
+
+
+@cache
+def _relationships() -> dict[str, tuple[str, str]]:
+    rows = read_table("family_relationships.csv", ("code", "display", "names"))
+    return {
+        name.casefold(): (row["code"], row["display"])
+        for row in rows
+        for name in (row["display"], *split(row["names"]))
+    }

@@ -1,0 +1,39 @@
+"""Identities that follow from the content, so that sending a note again changes nothing.
+
+An identity is a hash of the source document and of what was found in it. It depends neither on the time nor on
+the version of this package: a note that is coded again meets its earlier resources through `ifNoneExist`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from fhir_coder.model import Note
+
+IDENTIFIER_SYSTEM = "http://fhir-coder.org/fhir/identifier/derived"
+
+_LENGTH = 40  # hex digits, 160 bits; a tag's code and an identifier's value stay readable
+_SEPARATOR = "\x1f"  # stands in no code and no text, so ("a", "bc") and ("ab", "c") differ
+
+
+def digest(*parts: str) -> str:
+    """Return the hash of the parts in their order."""
+    return hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]
+
+
+def document_identity(note: Note) -> str:
+    """Return what tells this document from every other one.
+
+    The subject belongs to a source's own document id, because files of two patients may bear one name.
+    """
+    if note.document:
+        return digest("reference", note.document)
+    if note.id:
+        return digest("id", note.id, note.subject or "")
+    return digest("text", note.text, note.subject or "")
+
+
+def full_url(value: str) -> str:
+    """Return the `urn:uuid:` under which a Bundle knows the resource of this identity."""
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{IDENTIFIER_SYSTEM}|{value}')}"

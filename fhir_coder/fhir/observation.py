@@ -1,0 +1,126 @@
+"""A test result or vital sign: https://hl7.org/fhir/R4/observation.html, US Core 8.0 lab and vital-sign profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_coder.fhir.elements import (
+    Json,
+    Source,
+    concept,
+    encounter,
+    fixed,
+    identifier,
+    meta,
+    provenance_extensions,
+    quantity,
+    subject,
+    unknown,
+    words,
+)
+from fhir_coder.fhir.facts import Fact
+from fhir_coder.model import LOINC, EntityType
+
+_US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
+_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+
+_BLOOD_PRESSURE = ("85354-9", "Blood pressure panel with all children optional")
+_SYSTOLIC = ("8480-6", "Systolic blood pressure")
+_DIASTOLIC = ("8462-4", "Diastolic blood pressure")
+_PULSE_OXIMETRY = "59408-5"
+_OXYGEN_SATURATION = ("2708-6", "Oxygen saturation in Arterial blood")
+
+# LOINC code of a vital sign: its US Core profile and the UCUM units that the profile allows.
+_VITAL_SIGNS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "8867-4": ("us-core-heart-rate", frozenset({"/min"})),
+    "9279-1": ("us-core-respiratory-rate", frozenset({"/min"})),
+    "8310-5": ("us-core-body-temperature", frozenset({"Cel", "[degF]"})),
+    _PULSE_OXIMETRY: ("us-core-pulse-oximetry", frozenset({"%"})),
+    "29463-7": ("us-core-body-weight", frozenset({"g", "kg", "[lb_av]"})),
+    "8302-2": ("us-core-body-height", frozenset({"cm", "[in_i]"})),
+    "39156-5": ("us-core-bmi", frozenset({"kg/m2"})),
+    "9843-4": ("us-core-head-circumference", frozenset({"cm", "[in_i]"})),
+}
+
+
+def observation(fact: Fact, source: Source) -> Json:
+    """Return the Observation of a test that has a value."""
+    entity = fact.entity
+    given = entity.attributes
+    is_panel = given.get("systolic") is not None and given.get("diastolic") is not None
+    code, value = (_panel_code(fact), _components(fact)) if is_panel else (_code(fact), _value(given))
+    resource: Json = {
+        "resourceType": "Observation",
+        **meta(source, *_profiles(fact, is_panel)),
+        "extension": provenance_extensions(source, entity.assertion, fact.spans),
+        "identifier": identifier(fact.identity(source.identity)),
+        "status": "preliminary" if source.preliminary or fact.status == "possible" else "final",
+        "category": [
+            fixed(_CATEGORY, "vital-signs", "Vital Signs")
+            if entity.type is EntityType.VITAL_SIGN
+            else fixed(_CATEGORY, "laboratory", "Laboratory")
+        ],
+        "code": code,
+        "subject": subject(source),
+        **encounter(source),
+        **value,
+        "derivedFrom": [{"reference": source.document}],
+    }
+    if source.date and fact.status != "historical":
+        resource["effectiveDateTime"] = source.date
+    else:  # a value of an earlier time, or of a note without a date
+        resource["_effectiveDateTime"] = {"extension": unknown()}
+    return resource
+
+
+def _profiles(fact: Fact, is_panel: bool) -> list[str]:
+    loinc = fact.entity.coding(LOINC)
+    if loinc is None:
+        return []
+    if fact.entity.type is EntityType.LAB_TEST:
+        return [] if is_panel else [_US_CORE + "us-core-observation-lab"]
+    if is_panel:
+        return [_US_CORE + "us-core-blood-pressure"]
+    profile, units = _VITAL_SIGNS.get(loinc.code, ("", frozenset()))
+    measured = fact.entity.attributes.get("value") is not None
+    return [_US_CORE + profile] if measured and fact.entity.attributes.get("unit") in units else []
+
+
+def _code(fact: Fact) -> Json:
+    code = concept(fact.entity)
+    loinc = fact.entity.coding(LOINC)
+    if loinc and loinc.code == _PULSE_OXIMETRY and fact.entity.type is EntityType.VITAL_SIGN:
+        # The profile asks for the code of the quantity beside that of the method.
+        code["coding"].append(_loinc(*_OXYGEN_SATURATION, loinc.version))
+    return code
+
+
+def _panel_code(fact: Fact) -> Json:
+    """Return the code of the panel: two components make a panel, whatever single code was chosen."""
+    code = concept(fact.entity)
+    if loinc := fact.entity.coding(LOINC):
+        others = [each for each in code["coding"] if each["system"] != LOINC]
+        code["coding"] = [_loinc(*_BLOOD_PRESSURE, loinc.version), *others]
+    return code
+
+
+def _components(fact: Fact) -> Json:
+    given, loinc = fact.entity.attributes, fact.entity.coding(LOINC)
+    components = []
+    for name, (code, display) in (("systolic", _SYSTOLIC), ("diastolic", _DIASTOLIC)):
+        concept_: Json = {"coding": [_loinc(code, display, loinc.version)]} if loinc else {}
+        concept_["text"] = display
+        components.append({"code": concept_, "valueQuantity": quantity(given[name], "mm[Hg]", "mmHg")})
+    return {"component": components}
+
+
+def _value(given: Mapping[str, Any]) -> Json:
+    if given.get("value") is not None:
+        unit, text = given.get("unit"), given.get("unit_text")
+        return {"valueQuantity": quantity(given["value"], unit, text, given.get("comparator"))}
+    return {"valueCodeableConcept": {"text": words(str(given["value_text"]))}}
+
+
+def _loinc(code: str, display: str, version: str) -> Json:
+    return {"system": LOINC, "version": version, "code": code, "display": display}

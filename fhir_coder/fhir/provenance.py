@@ -1,0 +1,61 @@
+"""Who made the resources, and out of what: https://hl7.org/fhir/R4/provenance.html."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from fhir_coder.fhir.elements import AI_ASSERTED, Json, Source, fixed, meta, unknown
+from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
+from fhir_coder.model import Note
+
+_AGENT_TYPE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_SOFTWARE = {"system": "http://fhir-coder.org/fhir/identifier/software", "value": "fhir-coder"}
+
+
+def provenance(note: Note, source: Source, targets: Sequence[str], identity: str) -> Json:
+    """Return the Provenance of the resources `targets` (references).
+
+    R4 gives Provenance no identifier; the identity stands in a tag, by which every server can search.
+    """
+    reason: Json = {"text": "Derived from the text of the source document by software"}
+    if source.ai_security_label:
+        reason["coding"] = [dict(AI_ASSERTED)]
+    labels = meta(source).get("meta", {})
+    return {
+        "resourceType": "Provenance",
+        "meta": labels | {"tag": [{"system": IDENTIFIER_SYSTEM, "code": identity}]},
+        "target": [{"reference": target} for target in targets],
+        "recorded": source.recorded,
+        "reason": [reason],
+        "agent": [
+            {
+                "type": fixed(_AGENT_TYPE, "assembler", "Assembler"),
+                "who": {"type": "Device", "identifier": dict(_SOFTWARE), "display": _software()},
+                "onBehalfOf": _responsible(note),
+            }
+        ],
+        "entity": [{"role": "source", "what": {"reference": source.document}}],
+    }
+
+
+def _responsible(note: Note) -> Json:
+    """Return the organisation for which the software worked: the note's custodian, where one is known.
+
+    provenance-1 asks for it, since a device answers for nothing.
+    """
+    for entry in note.context:
+        resource = entry.get("resource", {})
+        if entry.get("fullUrl") == note.document and resource.get("custodian"):
+            custodian: Json = resource["custodian"]
+            return dict(custodian)
+    return {"extension": unknown()}
+
+
+@cache
+def _software() -> str:
+    try:
+        return f"fhir-coder {version('fhir-coder')}"
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "fhir-coder"

@@ -1,0 +1,1 @@
+"""Entities -> ranked candidates per code system."""

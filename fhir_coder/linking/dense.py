@@ -1,0 +1,71 @@
+"""Candidates by meaning: for paraphrases that share few letters with any name.
+
+Vectors of the names, one FAISS index per code system (inner product of unit vectors = cosine), half precision,
+memory-mapped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from fhir_coder.linking.encoder import Encoder
+from fhir_coder.linking.lexical import Hit
+from fhir_coder.model import CODE_SYSTEMS, ICD10CM
+from fhir_coder.terminology.store import ConceptStore
+
+_SEVENTH_CHARACTER = 8  # length of an ICD-10-CM code that has one: "S52.501A"
+
+
+def encoded_names(store: ConceptStore) -> dict[str, dict[str, int]]:
+    """Return, per code system, the names that get a vector, and the row of each in the store.
+
+    ICD-10-CM's external causes and its encounter extensions (seventh character) get none: they would
+    treble the index with names that differ in "initial encounter" only.
+    """
+    names: dict[str, dict[str, int]] = defaultdict(dict)
+    for row, system, code, text, _ in store.all_names():
+        if system not in CODE_SYSTEMS.values():
+            continue
+        if system == ICD10CM and (code[0] in "VWXY" or len(code) == _SEVENTH_CHARACTER):
+            continue
+        names[system].setdefault(text, row)
+    return names
+
+
+def build(store: ConceptStore, folder: Path, encoder: Encoder, advance: Callable[[int], None]) -> None:
+    """Write the vector index of the store's names into `folder`."""
+    for name, system in CODE_SYSTEMS.items():
+        rows = encoded_names(store)[system]
+        index = faiss.IndexScalarQuantizer(encoder.width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        if rows:
+            index.add(encoder.encode(list(rows), advance))
+        faiss.write_index(index, str(folder / f"vectors_{name}.faiss"))
+        np.save(folder / f"vector_rows_{name}.npy", np.array(list(rows.values()), dtype=np.int64))
+
+
+class DenseIndex:
+    """The vector index of one folder, with the encoder it was made by."""
+
+    def __init__(self, folder: Path, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._names = {
+            system: (
+                faiss.read_index(str(folder / f"vectors_{name}.faiss"), faiss.IO_FLAG_MMAP),
+                np.load(folder / f"vector_rows_{name}.npy"),
+            )
+            for name, system in CODE_SYSTEMS.items()
+        }
+
+    def search(self, texts: Sequence[str], system: str, top: int) -> list[list[Hit]]:
+        """Return, for each text, the `top` names of a code system that are nearest in meaning, best first."""
+        index, rows = self._names[system]
+        similarity, found = index.search(self._encoder.encode(texts), top)
+        return [
+            [Hit(int(rows[i]), min(1.0, max(0.0, float(s)))) for i, s in zip(line, scores, strict=True) if i >= 0]
+            for line, scores in zip(found, similarity, strict=True)
+        ]

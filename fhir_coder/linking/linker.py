@@ -1,0 +1,218 @@
+"""Entities -> ranked candidates per code system, the certain stages first.
+
+1. exact: a name of the concept, letter by letter; 2. normalised: the same but for inflection, spelling, word order;
+3. mapped: a map leads there from a concept of another system; 4. lexical: similar letters; 5. dense: similar meaning.
+A later stage is asked only when the earlier ones found nothing certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+from fhir_coder.linking.dense import DenseIndex
+from fhir_coder.linking.lexical import Hit, LexicalIndex
+from fhir_coder.model import HCPCS, HPO, ICD10CM, LOINC, RXNORM, SNOMED, Candidate, EntityType, Stage
+from fhir_coder.terminology.normalise import bag, normalise
+from fhir_coder.terminology.store import ConceptStore, StoredConcept, StoredName
+
+SYSTEMS: dict[EntityType, tuple[str, ...]] = {
+    EntityType.DISEASE: (SNOMED, ICD10CM),
+    EntityType.SYMPTOM: (SNOMED, ICD10CM),
+    EntityType.MEDICATION: (RXNORM,),
+    EntityType.LAB_TEST: (LOINC,),
+    EntityType.VITAL_SIGN: (LOINC,),
+    EntityType.DEVICE: (HCPCS, SNOMED),
+    EntityType.PROCEDURE: (SNOMED,),
+    EntityType.ANATOMY: (SNOMED,),
+    EntityType.GENE: (),
+}
+"""The code systems an entity is linked to. A device is never linked to RxNorm, nor a problem to HCPCS."""
+
+# Scores until they are calibrated: how far a stage is to be trusted.
+_EXACT, _NORMALISED, _REORDERED, _MAPPED, _CROSS_REFERENCED = 1.0, 0.97, 0.93, 0.95, 0.85
+_TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf
+_SHARED = 0.7  # several concepts have this very name as a synonym
+_LEXICAL, _DENSE = 0.85, 0.8
+_CERTAIN = 0.9  # nothing better is looked for
+
+_KEPT = 100_000  # answers of the similarity stages that are remembered
+_DEPTH = 4  # levels between a header and its leaves
+_SEARCH = 3  # similar names asked for per candidate wanted: several may be of one concept
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is to be linked: the words, and the names of the store that the dictionary already found for them."""
+
+    text: str
+    systems: tuple[str, ...]
+    names: tuple[StoredName, ...] | None = None  # None: look them up
+
+
+class Linker:
+    """Links over one store. The indexes are read, and the encoder loaded, when they are first needed."""
+
+    def __init__(
+        self,
+        store: ConceptStore,
+        lexical: Callable[[], LexicalIndex],
+        dense: Callable[[], DenseIndex] | None,
+        top: int,
+    ) -> None:
+        self._store = store
+        self._load_lexical = lexical
+        self._load_dense = dense
+        self._top = top
+        self._similar: dict[tuple[str, str, int], tuple[Candidate, ...]] = {}
+
+    @cached_property
+    def _lexical(self) -> LexicalIndex:
+        return self._load_lexical()
+
+    @cached_property
+    def _dense(self) -> DenseIndex | None:
+        return self._load_dense() if self._load_dense else None
+
+    def link(self, queries: Sequence[Query]) -> list[tuple[Candidate, ...]]:
+        """Return the candidates of each query, per code system in the order asked for, best first."""
+        certain = [self._certain(query) for query in queries]
+        wanted = {
+            (query.text, system)
+            for query, found in zip(queries, certain, strict=True)
+            for system in query.systems
+            if not found[system] or found[system][0].score < _CERTAIN
+        }
+        self.prefetch(wanted, self._top)
+        return [
+            tuple(chain.from_iterable(self._ranked(query.text, system, found[system]) for system in query.systems))
+            for query, found in zip(queries, certain, strict=True)
+        ]
+
+    def lookup(self, text: str, system: str, top: int) -> tuple[Candidate, ...]:
+        """Return the `top` candidates of one code system for a description, from every stage."""
+        certain = self._certain(Query(text, (system,)))[system]
+        self.prefetch({(text, system)}, top)
+        return _merged(certain, self._similar[text, system, top], top)
+
+    def _ranked(self, text: str, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
+        return _merged(certain, self._similar.get((text, system, self._top), ()), self._top)
+
+    def _certain(self, query: Query) -> dict[str, list[Candidate]]:
+        """Return the candidates of the stages exact, normalised and mapped."""
+        key = normalise(query.text)
+        names = self._store.names(key) if query.names is None else query.names
+        found = {system: self._named(query.text, key, names, system) for system in query.systems}
+        for system in query.systems:
+            if system in (ICD10CM, SNOMED):
+                sources = [name.concept for name in names if name.concept.system != system]
+                found[system] = _best_first([*found[system], *self._mapped(sources, system)])
+        return found
+
+    def _named(self, text: str, key: str, names: Sequence[StoredName], system: str) -> list[Candidate]:
+        scored = [
+            (_EXACT if name.text.lower() == text.lower() else _NORMALISED, name)
+            for name in names
+            if name.concept.system == system
+        ]
+        if not scored:
+            scored = [
+                (_REORDERED, name) for name in self._store.names_by_bag(bag(key)) if name.concept.system == system
+            ]
+        owners = {name.concept.code for _, name in scored}
+        preferred = {name.concept.code for _, name in scored if name.kind == "preferred"}
+        found = []
+        for score, name in scored:
+            is_shared = len(owners) > 1 and name.concept.code not in preferred
+            candidate = self._candidate(name, score * (_SHARED if is_shared else 1), "exact" if score == _EXACT else "normalised")
+            if candidate:
+                found.append(candidate)
+        return _best_first(found)
+
+    def _candidate(self, name: StoredName, score: float, stage: Stage) -> Candidate | None:
+        """Return a name's concept as a candidate, a header as its unspecified leaf; None when there is none to emit."""
+        concept: StoredConcept | None = name.concept
+        if concept and not concept.codable:
+            concept, score = self._leaf(concept), score * _TO_LEAF
+        return _candidate_of(concept, name.text, score, stage) if concept else None
+
+    def _leaf(self, header: StoredConcept) -> StoredConcept | None:
+        """Return the billable concept that says no more than a header does: its "unspecified" descendant, if any."""
+        concept = header
+        for _ in range(_DEPTH):
+            children = self._store.children(concept)
+            unspecified = [child for child in children if "unspecified" in child.display.lower()]
+            if len(children) == 1:
+                unspecified = list(children)
+            if not unspecified:
+                return None
+            concept = min(unspecified, key=lambda child: (len(child.display), child.code))
+            if concept.codable:
+                return concept
+        return None
+
+    def _mapped(self, sources: Sequence[StoredConcept], target: str) -> list[Candidate]:
+        found = []
+        for source in sources:
+            score = _CROSS_REFERENCED if source.system == HPO else _MAPPED
+            for concept, _ in self._store.mapped(source.system, source.code, target):
+                if concept.codable:
+                    found.append(_candidate_of(concept, source.display, score, "mapped"))
+        return found
+
+    def prefetch(self, wanted: set[tuple[str, str]], top: int) -> None:
+        """Find and keep the similar candidates of many (text, system) at once: one batch for the encoder."""
+        by_system: dict[str, list[str]] = {}
+        for text, system in sorted(wanted):
+            if (text, system, top) not in self._similar:
+                by_system.setdefault(system, []).append(text)
+        for system, texts in by_system.items():
+            keys = [normalise(text) for text in texts]
+            lexical = self._lexical.search(keys, system, top * _SEARCH)
+            for text, hits in zip(texts, lexical, strict=True):
+                self._keep((text, system, top), self._candidates(hits, _LEXICAL, "lexical"))
+            unsettled = [text for text in texts if self._is_unsettled((text, system, top))]
+            if unsettled and self._dense:
+                for text, hits in zip(unsettled, self._dense.search(unsettled, system, top * _SEARCH), strict=True):
+                    before = self._similar[text, system, top]
+                    self._keep((text, system, top), [*before, *self._candidates(hits, _DENSE, "dense")])
+
+    def _is_unsettled(self, key: tuple[str, str, int]) -> bool:
+        candidates = self._similar[key]
+        return not candidates or candidates[0].score < _LEXICAL * _CERTAIN
+
+    def _keep(self, key: tuple[str, str, int], candidates: Sequence[Candidate]) -> None:
+        if len(self._similar) >= _KEPT:
+            self._similar.clear()
+        self._similar[key] = _merged(candidates, (), key[2])
+
+    def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
+        found = (self._candidate(self._store.name(hit.row), hit.similarity * trust, stage) for hit in hits)
+        return [candidate for candidate in found if candidate]
+
+
+def _candidate_of(concept: StoredConcept, matched: str, score: float, stage: Stage) -> Candidate:
+    return Candidate(
+        system=concept.system,
+        code=concept.code,
+        display=concept.display,
+        version=concept.version,
+        score=round(score, 4),
+        matched=matched,
+        stage=stage,
+    )
+
+
+def _best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: (-candidate.score, len(candidate.display), candidate.code))
+
+
+def _merged(first: Sequence[Candidate], second: Sequence[Candidate], top: int) -> tuple[Candidate, ...]:
+    """Return the best candidate per code of two lists, best first, at most `top`."""
+    best: dict[str, Candidate] = {}
+    for candidate in _best_first([*first, *second]):
+        best.setdefault(candidate.code, candidate)
+    return tuple(best.values())[:top]
+

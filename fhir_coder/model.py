@@ -1,0 +1,163 @@
+"""The records that flow through the stages, in the order in which they come to be.
+
+All of them are frozen: a stage takes records and returns new ones. Offsets count characters of
+`Note.text`, so `note.text[entity.start:entity.end] == entity.text` holds for every entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
+
+ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+SNOMED = "http://snomed.info/sct"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+LOINC = "http://loinc.org"
+HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
+UCUM = "http://unitsofmeasure.org"
+HPO = "http://purl.obolibrary.org/obo/hp.owl"
+
+# The short names by which users call the code systems that may be emitted (`fhir-coder lookup icd10cm ...`).
+CODE_SYSTEMS: Mapping[str, str] = MappingProxyType(
+    {"icd10cm": ICD10CM, "snomed": SNOMED, "rxnorm": RXNORM, "loinc": LOINC, "hcpcs": HCPCS}
+)
+
+
+class EntityType(StrEnum):
+    """What an entity is; decides the code systems it is linked to and the resource it becomes."""
+
+    DISEASE = "disease"
+    SYMPTOM = "symptom"
+    MEDICATION = "medication"
+    LAB_TEST = "lab-test"
+    VITAL_SIGN = "vital-sign"
+    PROCEDURE = "procedure"
+    DEVICE = "device"
+    ANATOMY = "anatomy"
+    GENE = "gene"
+
+
+PROBLEM_TYPES = frozenset({EntityType.DISEASE, EntityType.SYMPTOM})
+TEST_TYPES = frozenset({EntityType.LAB_TEST, EntityType.VITAL_SIGN})
+
+Certainty = Literal["certain", "possible", "hypothetical"]
+Temporality = Literal["current", "historical", "future"]
+Experiencer = Literal["patient", "family", "other"]
+
+Stage = Literal["exact", "normalised", "mapped", "lexical", "dense"]
+"""Where a candidate came from, the most certain first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A clinical note and where it came from."""
+
+    text: str
+    # What the source calls the document (DocumentReference.id, TXA-12, a file's name); None for bare text.
+    id: str | None = None
+    # References of the FHIR resources the note belongs to: "Patient/7", "urn:uuid:...".
+    subject: str | None = None
+    encounter: str | None = None
+    document: str | None = None
+    # The document's time with its zone, and its LOINC type code; used for effective and recorded times.
+    date: datetime | None = None
+    type_code: str | None = None
+    # preliminary | final | amended | entered-in-error, as in DocumentReference.docStatus.
+    doc_status: str | None = None
+    # Transaction entries that the intake made (Patient, Encounter, DocumentReference) and that are
+    # written together with the coded resources. Plain FHIR dicts with "fullUrl" and "request".
+    context: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A titled part of a note."""
+
+    category: str | None  # a category of mappings/sections.csv; None before the first title
+    title: str
+    start: int  # of the title
+    body_start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """What the text says about an entity (ConText: Harkema 2009; i2b2 2010 for the classes)."""
+
+    negated: bool = False
+    certainty: Certainty = "certain"
+    temporality: Temporality = "current"
+    experiencer: Experiencer = "patient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A concept that may be meant by an entity."""
+
+    system: str  # URI
+    code: str
+    display: str
+    version: str  # the release the code came from
+    score: float  # 0..1
+    matched: str  # the name of the concept that matched
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """A chosen code. `reason` says in a sentence why it was chosen."""
+
+    system: str
+    code: str
+    display: str
+    version: str
+    score: float
+    stage: Stage
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """A span of the note that means a clinical thing."""
+
+    text: str
+    start: int
+    end: int
+    type: EntityType
+    section: str | None = None
+    sentence: tuple[int, int] = (0, 0)  # start and end of the sentence it stands in
+    assertion: Assertion = Assertion()
+    # Medication: dose, unit, strength, form, route, frequency, duration, as_needed. Test: value, comparator,
+    # unit (UCUM), unit_text; blood pressure: systolic, diastolic. Problem: relation (family member).
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    codings: tuple[Coding, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    abstained: str | None = None
+
+    def coding(self, system: str) -> Coding | None:
+        """Return the chosen coding of the given system (URI), or None."""
+        return next((coding for coding in self.codings if coding.system == system), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A directed relation between two entities of one note."""
+
+    subject: Entity
+    predicate: str  # TREATS, LOCATED_IN, ...
+    object: Entity
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedNote:
+    """A note with all that was read out of it."""
+
+    note: Note
+    sections: tuple[Section, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()

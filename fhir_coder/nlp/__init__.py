@@ -1,0 +1,1 @@
+"""A note -> sections, sentences and entities with their assertion, attributes and relations."""

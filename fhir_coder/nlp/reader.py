@@ -1,0 +1,121 @@
+"""Read a note: sections, sentences, mentions, their senses, attributes and assertions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
+from fhir_coder.nlp.assertion import Asserted, Assertions, Target
+from fhir_coder.nlp.dictionary import Dictionary, Mention
+from fhir_coder.nlp.sections import SectionFinder, find_sections
+from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
+from fhir_coder.nlp.sentences import split_sentences
+from fhir_coder.terminology.store import ConceptStore, StoredName
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An entity that is not linked yet, with the names of the store that were found for it.
+
+    `ambiguous` is the reason why it must not be linked.
+    """
+
+    entity: Entity
+    names: tuple[StoredName, ...]
+    ambiguous: str | None
+
+
+class Reader:
+    """The language stages over one concept store, loaded once. Not to be shared between threads."""
+
+    def __init__(self, store: ConceptStore) -> None:
+        self._store = store
+        self._dictionary = Dictionary(store, abbreviations())
+        self._assertions = Assertions()
+
+    def read(self, text: str) -> tuple[tuple[Section, ...], list[Reading]]:
+        """Return the sections of a note's text and what was read in it, in order."""
+        sections = find_sections(text)
+        placed = self._places(text, sections)
+        chosen: list[tuple[Mention, Place, Sense]] = []
+        measured_to = 0  # the words of a value ("positive") are no entities of their own
+        for mention, place in placed:
+            if mention.start < measured_to:
+                continue
+            sense = choose(mention, place, self._store)
+            if sense:
+                chosen.append((mention, place, sense))
+                measured_to = int(sense.attributes.get("value_end", 0))
+        readings: list[Reading] = []
+        for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
+            readings.extend(self._assert(text, sentence, list(group)))
+        return sections, readings
+
+    def _places(self, text: str, sections: tuple[Section, ...]) -> list[tuple[Mention, Place]]:
+        """Return the mentions that stand within one sentence, with their surroundings."""
+        sentences = split_sentences(text, sections)
+        starts = [start for start, _ in sentences]
+        finder = SectionFinder(sections)
+        mentions = []
+        for mention in self._dictionary.find(text):
+            position = bisect_right(starts, mention.start) - 1
+            if position >= 0 and mention.end <= sentences[position][1]:
+                mentions.append((mention, sentences[position]))
+        placed = []
+        for position, (mention, sentence) in enumerate(mentions):
+            before = mentions[position - 1][0].end if position else 0
+            after = mentions[position + 1][0].start if position + 1 < len(mentions) else len(text)
+            section = finder.at(mention.start)
+            place = Place(
+                text=text,
+                sentence=sentence,
+                section=section.category if section else None,
+                next_start=min(sentence[1], after),
+                previous_end=max(sentence[0], before),
+            )
+            placed.append((mention, place))
+        return placed
+
+    def _assert(
+        self, text: str, sentence: tuple[int, int], chosen: Sequence[tuple[Mention, Place, Sense]]
+    ) -> list[Reading]:
+        targets = [
+            Target(
+                mention.start, mention.end, sense.type, place.section, any(name.concept.chronic for name in sense.names)
+            )
+            for mention, place, sense in chosen
+        ]
+        asserted = self._assertions.read(text, sentence, targets)
+        return [
+            Reading(_entity(text, mention, place, sense, said), sense.names, sense.ambiguous)
+            for (mention, place, sense), said in zip(chosen, asserted, strict=True)
+        ]
+
+
+def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:
+    attributes = {name: value for name, value in sense.attributes.items() if name != "value_end"}
+    if said.relative:
+        attributes["relative"] = said.relative
+    if said.allergy and sense.type is EntityType.MEDICATION:
+        attributes["allergy"] = True
+    if said.allergy and sense.type in PROBLEM_TYPES and place.section == "allergies":
+        attributes["reaction"] = True
+    assertion = said.assertion
+    if sense.type in TEST_TYPES and "value_text" in attributes:
+        # "negative" is the result here, not a negation of the test.
+        assertion = type(assertion)(
+            certainty=assertion.certainty, temporality=assertion.temporality, experiencer=assertion.experiencer
+        )
+    return Entity(
+        text=text[mention.start : mention.end],
+        start=mention.start,
+        end=mention.end,
+        type=sense.type,
+        section=place.section,
+        sentence=place.sentence,
+        assertion=assertion,
+        attributes=attributes,
+    )

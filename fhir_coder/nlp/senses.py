@@ -1,0 +1,234 @@
+"""What a mention means where its name can mean several things.
+
+`K 4.2` is a laboratory value and `potassium 20 mEq daily` a medication; `MS` is multiple sclerosis beside `MRI` and
+mitral stenosis beside `murmur`. What stays open is said to be open: the entity is kept, uncoded, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fhir_coder.errors import TableError
+from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType
+from fhir_coder.nlp.dictionary import Mention, is_abbreviation
+from fhir_coder.nlp.dosage import is_taken, read_dosage
+from fhir_coder.nlp.measurement import is_dose, read_measurement
+from fhir_coder.tables import read_table, split
+from fhir_coder.terminology.normalise import normalise
+from fhir_coder.terminology.store import ConceptStore, StoredName
+
+_MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
+_AROUND = 250  # characters on each side in which a cue counts
+_IN_SENTENCE, _IN_SECTION, _NEAR = 3, 2, 1  # votes
+
+# Of several types that fit a mention equally well, the first.
+_ORDER = (
+    EntityType.DISEASE,
+    EntityType.SYMPTOM,
+    EntityType.MEDICATION,
+    EntityType.DEVICE,
+    EntityType.PROCEDURE,
+    EntityType.LAB_TEST,
+    EntityType.VITAL_SIGN,
+    EntityType.ANATOMY,
+    EntityType.GENE,
+)
+# Whose opinion counts on whether a problem is a disease or a symptom.
+_TYPE_AUTHORITY = {SNOMED: 0, ICD10CM: 1, HPO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a mention stands."""
+
+    text: str
+    sentence: tuple[int, int]
+    section: str | None
+    next_start: int  # where the next mention begins, at most the sentence's end
+    previous_end: int  # where the one before ends, at least the sentence's start
+
+
+@dataclass(frozen=True, slots=True)
+class Sense:
+    """The chosen meaning: a type, the names of that type, and the attributes that were read on the way."""
+
+    type: EntityType
+    names: tuple[StoredName, ...]
+    attributes: Mapping[str, Any]
+    ambiguous: str | None = None  # why no meaning could be chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _AbbreviationSense:
+    name: str
+    type: EntityType | None  # None: a meaning that is not coded ("physical exam")
+    cues: tuple[str, ...]
+    sections: frozenset[str]
+    is_default: bool
+
+
+@cache
+def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
+    """Return the ambiguous abbreviations and their senses.
+
+    Raises `TableError` when a row has an unknown type, or an abbreviation more than one default.
+    """
+    columns = ("abbreviation", "sense", "type", "cues", "sections", "default")
+    senses: dict[str, list[_AbbreviationSense]] = defaultdict(list)
+    for row in read_table("abbreviations.csv", columns):
+        try:
+            type_ = EntityType(row["type"]) if row["type"] else None
+        except ValueError as error:
+            raise TableError(f"mappings/abbreviations.csv: {row['abbreviation']}: {error}") from error
+        senses[row["abbreviation"]].append(
+            _AbbreviationSense(
+                row["sense"], type_, split(row["cues"].lower()), frozenset(split(row["sections"])), row["default"] == "yes"
+            )
+        )
+    for abbreviation, found in senses.items():
+        if sum(sense.is_default for sense in found) > 1:
+            raise TableError(f"mappings/abbreviations.csv: {abbreviation}: more than one default")
+    return {abbreviation: tuple(found) for abbreviation, found in senses.items()}
+
+
+def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
+    """Return what a mention means, or None when it is not an entity here."""
+    surface = place.text[mention.start : mention.end]
+    listed = abbreviations().get(surface)
+    if listed is not None:
+        return _expand(mention, listed, place, store)
+    if not mention.names:  # an ambiguous abbreviation in a case that is not its own
+        return None
+    return _by_type(mention, mention.names, place, store)
+
+
+def _expand(
+    mention: Mention, listed: tuple[_AbbreviationSense, ...], place: Place, store: ConceptStore
+) -> Sense | None:
+    votes = [(_votes(sense, mention, place), sense) for sense in listed]
+    best = max(vote for vote, _ in votes)
+    winners = [sense for vote, sense in votes if vote == best]
+    if best == 0 or len(winners) > 1:
+        winners = [sense for _, sense in votes if sense.is_default]
+    if winners:
+        winner = winners[0]
+        if winner.type is None:
+            return None
+        names = store.names(normalise(winner.name))
+        return _by_type(mention, _of_type(names, winner.type), place, store, winner.type)
+    types = [sense.type for sense in listed if sense.type]
+    if not types:
+        return None
+    meanings = ", ".join(sense.name for sense in listed)
+    return Sense(types[0], (), {}, f"ambiguous abbreviation, nothing around it decides between: {meanings}")
+
+
+def _votes(sense: _AbbreviationSense, mention: Mention, place: Place) -> int:
+    start, end = place.sentence
+    sentence = f" {normalise(place.text[start : mention.start])} | {normalise(place.text[mention.end : end])} "
+    around = place.text[max(0, mention.start - _AROUND) : mention.end + _AROUND]
+    near = f" {normalise(around)} "
+    votes = _IN_SECTION if place.section in sense.sections else 0
+    for cue in sense.cues:
+        key = f" {normalise(cue)} "
+        if key in sentence:
+            votes += _IN_SENTENCE
+        elif key in near:
+            votes += _NEAR
+    return votes
+
+
+def _of_type(names: tuple[StoredName, ...], type_: EntityType) -> tuple[StoredName, ...]:
+    accepted = PROBLEM_TYPES if type_ in PROBLEM_TYPES else {type_}
+    return tuple(name for name in names if name.concept.type in accepted)
+
+
+def _by_type(
+    mention: Mention,
+    names: tuple[StoredName, ...],
+    place: Place,
+    store: ConceptStore,
+    expected: EntityType | None = None,
+) -> Sense | None:
+    """Return the sense of a mention with the given names; `expected` stands in when the store has no name at all."""
+    types = {EntityType(name.concept.type) for name in names if name.concept.type} or ({expected} if expected else set())
+    measurement = _measurement(mention, names, place, store) if any(_is_test(name) for name in names) else {}
+    dosage = _dosage(mention, place) if EntityType.MEDICATION in types else {}
+    types -= {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
+    if not types:
+        return None
+    type_ = _decide(types, names, place, measurement, dosage)
+    attributes = measurement if type_ in TEST_TYPES else dosage if type_ is EntityType.MEDICATION else {}
+    return Sense(type_, _of_type(names, type_), attributes)
+
+
+def _is_possible(
+    type_: EntityType, mention: Mention, place: Place, measurement: Mapping[str, Any], dosage: Mapping[str, Any]
+) -> bool:
+    needs = _contextual().get((mention.key, type_))
+    if type_ in TEST_TYPES:
+        if measurement:
+            return True
+        is_short = is_abbreviation(place.text[mention.start : mention.end]) and len(mention.key) <= 2  # noqa: PLR2004
+        is_everyday = type_ is EntityType.VITAL_SIGN and " " not in mention.key  # "weight", "pulse", "temp"
+        return not (needs or is_short or is_everyday)
+    if type_ is EntityType.MEDICATION and needs:
+        return is_taken(dosage) or place.section in _MEDICATION_SECTIONS
+    return True
+
+
+def _decide(
+    types: set[EntityType],
+    names: tuple[StoredName, ...],
+    place: Place,
+    measurement: Mapping[str, Any],
+    dosage: Mapping[str, Any],
+) -> EntityType:
+    tests = types & TEST_TYPES
+    if EntityType.MEDICATION in types and (
+        "dose" in dosage or place.section in _MEDICATION_SECTIONS or (is_taken(dosage) and not measurement)
+    ):
+        return EntityType.MEDICATION
+    if tests and measurement:
+        return min(tests, key=_ORDER.index)
+    problems = types & PROBLEM_TYPES
+    if problems:
+        authority = min(
+            (name.concept for name in names if name.concept.type in problems),
+            key=lambda concept: _TYPE_AUTHORITY.get(concept.system, len(_TYPE_AUTHORITY)),
+            default=None,
+        )
+        return EntityType(authority.type) if authority else min(problems, key=_ORDER.index)
+    return min(types, key=_ORDER.index)
+
+
+def _is_test(name: StoredName) -> bool:
+    return name.concept.type in TEST_TYPES
+
+
+def _dosage(mention: Mention, place: Place) -> Mapping[str, Any]:
+    return read_dosage(place.text, mention.start, mention.end, place.previous_end, place.next_start)
+
+
+def _measurement(
+    mention: Mention, names: tuple[StoredName, ...], place: Place, store: ConceptStore
+) -> Mapping[str, Any]:
+    if is_dose(place.text, mention.end, place.sentence[1]):
+        return {}
+    code = next(name.concept.code for name in names if _is_test(name))
+    return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code)
+
+
+@cache
+def _contextual() -> Mapping[tuple[str, str], str]:
+    """Return the names that are of a type only when a dose or value says so, by normal form and type."""
+    needs = {}
+    for row in read_table("contextual_names.csv", ("name", "type", "needs")):
+        if row["needs"] not in ("dose", "value"):
+            raise TableError(f"mappings/contextual_names.csv: {row['name']}: needs must be dose or value")
+        needs[normalise(row["name"]), row["type"]] = row["needs"]
+    return needs

@@ -1,0 +1,119 @@
+"""READ FIRST. The stages in order: a note is read, its entities are linked, and codes are chosen.
+
+    Note -> nlp.reader -> linking.linker -> coding.choose -> CodedNote -> fhir.bundle
+
+`Coder` holds what is loaded once; every stage takes frozen records and returns new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from fhir_coder.coding.choose import choose
+from fhir_coder.errors import InputError
+from fhir_coder.linking.dense import DenseIndex
+from fhir_coder.linking.encoder import Encoder
+from fhir_coder.linking.lexical import LexicalIndex
+from fhir_coder.linking.linker import SYSTEMS, Linker, Query
+from fhir_coder.model import CODE_SYSTEMS, Candidate, CodedNote, Entity, Note, Section
+from fhir_coder.nlp.reader import Reader, Reading
+from fhir_coder.nlp.relations import read_relations
+from fhir_coder.prepare import STORE, encoder_folder, prepare, vectors_folder
+from fhir_coder.settings import Settings
+from fhir_coder.terminology.store import ConceptStore
+
+
+class Coder:
+    """Codes notes. Load it once, with `from_settings`; it is not to be shared between threads."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.store = ConceptStore(folder / STORE)
+        self._reader = Reader(self.store)
+        model = encoder_folder(settings)
+
+        def dense() -> DenseIndex:
+            assert model is not None  # noqa: S101: the linker is given no loader otherwise
+            return DenseIndex(vectors_folder(folder, settings), Encoder(model, settings.encoder_pooling))
+
+        self._linker = Linker(
+            self.store, lambda: LexicalIndex(folder), dense if model else None, settings.max_candidates
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings | Path | str | None = None) -> Coder:
+        """Return a coder for the given settings, settings file, or the environment's settings.
+
+        The concept store is built first if it is not there yet (minutes, with a progress bar).
+
+        Raises `SettingsError` or `TerminologyError`.
+        """
+        if not isinstance(settings, Settings):
+            settings = Settings.load(Path(settings) if settings else None)
+        return cls(settings, prepare(settings))
+
+    def __call__(self, note: Note, *, min_confidence: float | None = None) -> CodedNote:
+        """Return the note with its coded entities.
+
+        `min_confidence` (0..1) takes the place of the setting of that name.
+
+        Raises `InputError` when the note is longer than the setting `max_note_chars`.
+        """
+        return self._code([note], min_confidence)[0]
+
+    def many(
+        self, notes: Iterable[Note], *, batch_size: int = 32, min_confidence: float | None = None
+    ) -> Iterator[CodedNote]:
+        """Yield the coded notes, in order, the same as one by one: what a batch of notes needs is looked up together."""
+        waiting = iter(notes)
+        while batch := list(islice(waiting, batch_size)):
+            yield from self._code(batch, min_confidence)
+
+    def lookup(self, system: str, text: str, top: int = 5) -> tuple[Candidate, ...]:
+        """Return the best `top` candidates for a short description in one code system (`icd10cm`, `snomed`, ...).
+
+        Raises `InputError` when the code system is unknown.
+        """
+        if system not in CODE_SYSTEMS:
+            raise InputError(
+                f"unknown code system {system!r}: use one of {', '.join(CODE_SYSTEMS)}",
+                place="system",
+                code="code-invalid",
+            )
+        return self._linker.lookup(text, CODE_SYSTEMS[system], top)
+
+    def _code(self, notes: list[Note], min_confidence: float | None) -> list[CodedNote]:
+        threshold = self.settings.min_confidence if min_confidence is None else min_confidence
+        read = [self._read(note) for note in notes]
+        queries = [
+            Query(reading.entity.text, () if reading.ambiguous else SYSTEMS[reading.entity.type], reading.names)
+            for _, readings in read
+            for reading in readings
+        ]
+        linked = iter(self._linker.link(queries))
+        coded = []
+        for note, (sections, readings) in zip(notes, read, strict=True):
+            entities = tuple(_coded(reading, next(linked), threshold) for reading in readings)
+            relations = read_relations(note.text, entities)
+            coded.append(CodedNote(note=note, sections=sections, entities=entities, relations=relations))
+        return coded
+
+    def _read(self, note: Note) -> tuple[tuple[Section, ...], list[Reading]]:
+        if len(note.text) > self.settings.max_note_chars:
+            raise InputError(
+                f"the note has {len(note.text):,} characters, more than max_note_chars "
+                f"({self.settings.max_note_chars:,}) allows: split it, or raise the setting",
+                place="text",
+                code="too-long",
+            )
+        return self._reader.read(note.text)
+
+
+def _coded(reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:
+    if reading.ambiguous:
+        return replace(reading.entity, abstained=reading.ambiguous)
+    codings, abstained = choose(candidates, threshold)
+    return replace(reading.entity, candidates=candidates, codings=codings, abstained=abstained)

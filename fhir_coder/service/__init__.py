@@ -1,0 +1,1 @@
+"""The network side: HTTP, MLLP and the worker behind them, in one process."""

@@ -1,0 +1,49 @@
+"""What the service counts, for Prometheus. Labels are names of our own, never anything that came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The counters of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.notes = Counter("fhir_coder_notes", "Notes coded.", registry=self._registry)
+        self.errors = Counter(
+            "fhir_coder_errors", "Inputs refused or failed, by FHIR issue type.", ["code"], registry=self._registry
+        )
+        self.acknowledgements = Counter(
+            "fhir_coder_acknowledgements", "HL7 v2 acknowledgements by code.", ["code"], registry=self._registry
+        )
+        self.inbox = Gauge("fhir_coder_inbox_messages", "Messages by state.", ["state"], registry=self._registry)
+        self.requests = Histogram(
+            "fhir_coder_request_seconds",
+            "Time to answer an HTTP request.",
+            ["method", "route", "status"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._stages = Histogram(
+            "fhir_coder_stage_seconds", "Time in a stage.", ["stage"], buckets=_SECONDS, registry=self._registry
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what is done inside as one pass of the stage."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self._stages.labels(name).observe(perf_counter() - start)
+
+    def exposition(self) -> bytes:
+        """Return the Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,54 @@
+"""A DocumentReference read from the configured FHIR server, for `$code-note` on the instance level.
+
+Source: https://hl7.org/fhir/R4/http.html#read
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import httpx2
+
+from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
+from fhir_coder.ingest.json_input import parse_json
+from fhir_coder.settings import Settings
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+def read_document(identifier: str, settings: Settings) -> dict[str, Any]:
+    """Return the DocumentReference of that id on `settings.server`.
+
+    The environment's proxies are ignored and redirects are not followed: only the configured server is asked.
+
+    Raises `InputError` when the id is none or unknown there, `DeliveryError` when the server refuses, and
+    `TransientDeliveryError` when it cannot be reached or is busy.
+    """
+    if not _ID.fullmatch(identifier):
+        raise InputError("this is not a FHIR id", place="DocumentReference.id", code="value")
+    url = f"{str(settings.server).rstrip('/')}/DocumentReference/{identifier}"
+    body = bytearray()
+    try:
+        with (
+            httpx2.Client(timeout=settings.delivery_timeout, trust_env=False, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"Accept": "application/fhir+json"}) as response,
+        ):
+            _require_success(response.status_code)
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > settings.max_body_bytes:
+                    break  # parse_json refuses what is too long
+    except (httpx2.TransportError, httpx2.DecodingError) as error:
+        raise TransientDeliveryError(f"the FHIR server cannot be reached ({type(error).__name__})") from error
+    return parse_json(bytes(body), settings)
+
+
+def _require_success(status: int) -> None:
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise InputError("the FHIR server has no such document", place="DocumentReference.id", code="not-found")
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise TransientDeliveryError(f"the FHIR server answered {status}; try again later")
+    if status != HTTPStatus.OK:
+        raise DeliveryError(f"the FHIR server answered {status} to reading the document")

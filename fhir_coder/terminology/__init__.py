@@ -1,0 +1,1 @@
+"""Releases of code systems -> one concept store."""

@@ -1,0 +1,71 @@
+"""One normal form for names and note text, so that inflection, spelling and punctuation do not matter.
+
+The same function serves the names of the store and the text of notes: what is changed is changed on
+both sides, so a stem need not be a word ("diabetes" -> "diabete"), only the same for both.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# A word: letters or digits, kept together by inner apostrophes ("crohn's") and decimal points ("2.5").
+WORD = re.compile(r"[^\W_]+(?:['’.][^\W_]+)*", re.UNICODE)
+
+_POSSESSIVE = re.compile(r"['’]s?$")
+
+# Words that do not tell concepts apart when word order is ignored.
+_EMPTY = frozenset(
+    "the of a an and in on with to by for due unspecified nos nec specified elsewhere classified not other type".split()
+)
+_NUMERALS = {"i": "1", "ii": "2", "iii": "3", "iv": "4"}
+_STAGED = frozenset({"type", "stage", "grade", "class"})
+
+
+@lru_cache(maxsize=1 << 18)
+def normalise_word(word: str) -> str:
+    """Return the normal form of one word: ASCII, lower case, American spelling, singular."""
+    folded = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower()
+    folded = _POSSESSIVE.sub("", folded).replace("'", "").replace(".", "")
+    if not folded:  # a script without ASCII equivalents: keep it apart from every name
+        return "\x00"
+    if len(folded) > 4:
+        folded = folded.replace("ae", "e").replace("oe", "e")
+        if folded.endswith("our"):
+            folded = folded[:-3] + "or"
+        if folded.endswith("ies"):
+            folded = folded[:-3] + "y"
+        elif folded.endswith("s") and not folded.endswith(("ss", "us", "is")):
+            folded = folded[:-1]
+    return folded
+
+
+def normalise(text: str) -> str:
+    """Return the normal form of a name or mention: its normalised words, joined by single spaces."""
+    return " ".join(normalise_word(match.group()) for match in WORD.finditer(text))
+
+
+def bag(key: str) -> str:
+    """Return a normal form's content words in alphabetical order: the form for which word order does not matter."""
+    words = key.split()
+    numbered = [
+        _NUMERALS.get(word, word) if before in _STAGED else word
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    return " ".join(sorted({word for word in numbered if word not in _EMPTY}))
+
+
+def project(text: str) -> tuple[str, list[int], list[int]]:
+    """Return a text's normal form and, for each of its words, where the word starts and ends in the text.
+
+    The projection is ASCII: " word word ", with one space before, between and after the words.
+    """
+    words: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in WORD.finditer(text):
+        words.append(normalise_word(match.group()))
+        starts.append(match.start())
+        ends.append(match.end())
+    return f" {' '.join(words)} ", starts, ends

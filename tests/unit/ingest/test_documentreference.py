@@ -1,0 +1,169 @@
+"""DocumentReference intake: what is read, and that every fault is named with its place and its remedy."""
+
+import base64
+import hashlib
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.documentreference import note_from_document_reference
+from fhir_coder.settings import Settings
+
+SETTINGS = Settings()
+ATTACHMENT = "DocumentReference.content[0].attachment"
+
+
+def encoded(text: str | bytes) -> str:
+    raw = text.encode() if isinstance(text, str) else text
+    return base64.b64encode(raw).decode()
+
+
+def document(data: str | None = None, content_type: str | None = "text/plain", **attachment: Any) -> dict[str, Any]:
+    fields = {"contentType": content_type, "data": encoded("Pt has HTN.") if data is None else data, **attachment}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {"resourceType": "DocumentReference", "status": "current", "content": [{"attachment": given}]}
+
+
+def test_everything_the_note_needs_is_read() -> None:
+    raw = "Füße: Ödem".encode()
+    resource = document(
+        encoded(raw), size=len(raw), hash=base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode()
+    ) | {
+        "id": "d1",
+        "docStatus": "final",
+        "type": {"coding": [{"system": "urn:x", "code": "1"}, {"system": "http://loinc.org", "code": "11506-3"}]},
+        "subject": {"reference": "Patient/7"},
+        "date": "2025-03-14T10:42:00.123456789-05:00",
+        "context": {"encounter": [{"reference": "EpisodeOfCare/1"}, {"reference": "Encounter/9"}]},
+    }
+    note = note_from_document_reference(resource, SETTINGS)
+    assert (note.text, note.id, note.document) == ("Füße: Ödem", "d1", "DocumentReference/d1")
+    assert (note.subject, note.encounter, note.type_code, note.doc_status) == (
+        "Patient/7",
+        "Encounter/9",
+        "11506-3",
+        "final",
+    )
+    assert note.date == datetime(2025, 3, 14, 10, 42, 0, 123456, timezone(timedelta(hours=-5)))
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec"), [("ISO-8859-1", "latin-1"), ("windows-1252", "cp1252"), ('"utf-16"', "utf-16")]
+)
+def test_the_stated_charset_is_used(charset: str, codec: str) -> None:
+    resource = document(encoded("Größe".encode(codec)), f"Text/Plain ; charset={charset}")
+    assert note_from_document_reference(resource, SETTINGS).text == "Größe"
+
+
+def test_a_byte_order_mark_is_not_text() -> None:
+    assert note_from_document_reference(document(encoded("\ufeffHTN")), SETTINGS).text == "HTN"
+
+
+def test_without_an_id_the_master_identifier_names_the_note() -> None:
+    resource = document() | {"masterIdentifier": {"system": "urn:x", "value": "77"}}
+    note = note_from_document_reference(resource, SETTINGS)
+    assert (note.id, note.document) == ("urn:x|77", None)
+
+
+@pytest.mark.parametrize("reference", ["#p1", "urn:uuid:5f0c7a3e-2f7b-4c1e-9a57-6d0b1c8f2e41"])
+def test_a_reference_that_others_cannot_follow_is_no_subject(reference: str) -> None:
+    note = note_from_document_reference(document() | {"subject": {"reference": reference}}, SETTINGS)
+    assert note.subject is None
+
+
+def test_the_text_is_found_among_other_formats() -> None:
+    resource = document()
+    resource["content"].insert(0, {"attachment": {"contentType": "application/pdf", "url": "Binary/1"}})
+    assert note_from_document_reference(resource, SETTINGS).text == "Pt has HTN."
+
+
+WRONG: list[tuple[dict[str, Any], str, str, type[InputError]]] = [
+    ({"resourceType": "Patient"}, "DocumentReference.resourceType", "send a DocumentReference", InputError),
+    ({"resourceType": "DocumentReference"}, "DocumentReference.content", "contentType text/plain", InputError),
+    (document() | {"content": {}}, "DocumentReference.content", "not a list", InputError),
+    (document() | {"content": [3]}, "DocumentReference.content[0]", "not a JSON object", InputError),
+    (document() | {"content": [{}]}, ATTACHMENT, "missing", InputError),
+    (document(content_type=None), f"{ATTACHMENT}.contentType", "give text/plain", InputError),
+    (document(content_type="text/html"), f"{ATTACHMENT}.contentType", "send the note as text/plain", UnsupportedError),
+    (document(content_type=""), f"{ATTACHMENT}.contentType", "send the note as text/plain", UnsupportedError),
+    (document(content_type="text/plain; charset=rot13"), f"{ATTACHMENT}.contentType", "UTF-8", UnsupportedError),
+    (document(data="%%%"), f"{ATTACHMENT}.data", "encode", InputError),
+    (document(data="UHQ"), f"{ATTACHMENT}.data", "encode", InputError),
+    (document(data="ÄÖÜ="), f"{ATTACHMENT}.data", "encode", InputError),
+    (document(data=""), f"{ATTACHMENT}.data", "send a note with text", InputError),
+    (document(data=encoded(" \n\x00\t ")), f"{ATTACHMENT}.data", "send a note with text", InputError),
+    (document(data=encoded("Füße".encode("latin-1"))), f"{ATTACHMENT}.data", "state the charset", InputError),
+    (document(size=5), f"{ATTACHMENT}.size", "cut off", InputError),
+    (document(hash="AAAA"), f"{ATTACHMENT}.hash", "damaged", InputError),
+    (document() | {"status": "entered-in-error"}, "DocumentReference.status", "send its correction", UnsupportedError),
+    (document() | {"docStatus": "entered-in-error"}, "DocumentReference.docStatus", "correction", UnsupportedError),
+    (document() | {"id": "a b"}, "DocumentReference.id", "FHIR id", InputError),
+    (document() | {"date": "2025-02-30T00:00:00Z"}, "DocumentReference.date", "instant", InputError),
+    (document() | {"date": "2025-02-03"}, "DocumentReference.date", "zone", InputError),
+    (document() | {"subject": "Patient/1"}, "DocumentReference.subject", "object", InputError),
+    (
+        document() | {"subject": {"reference": "Group/1"}},
+        "DocumentReference.subject.reference",
+        "Patient/<id>",
+        UnsupportedError,
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "place", "remedy", "kind"), WRONG)
+def test_a_fault_is_named(resource: dict[str, Any], place: str, remedy: str, kind: type[InputError]) -> None:
+    with pytest.raises(InputError) as caught:
+        note_from_document_reference(resource, SETTINGS)
+    assert type(caught.value) is kind
+    assert caught.value.place == place
+    assert remedy in str(caught.value)
+
+
+def test_an_attachment_by_url_alone_is_refused() -> None:
+    resource = document(url="Binary/1")
+    del resource["content"][0]["attachment"]["data"]
+    with pytest.raises(UnsupportedError, match="send the text in data") as caught:
+        note_from_document_reference(resource, SETTINGS)
+    assert caught.value.place == f"{ATTACHMENT}.url"
+
+
+def test_a_note_of_10_mb_is_read_and_a_longer_one_than_allowed_refused() -> None:
+    resource = document(encoded("HTN. " * 2_000_000))
+    assert len(note_from_document_reference(resource, SETTINGS).text) == 10_000_000
+    with pytest.raises(InputError, match="max_note_chars") as caught:
+        note_from_document_reference(resource, Settings(max_note_chars=1000))
+    assert caught.value.code == "too-long"
+
+
+@given(st.text())
+def test_offsets_hold_whatever_the_text(text: str) -> None:
+    try:
+        note = note_from_document_reference(document(encoded(text)), SETTINGS)
+    except InputError:
+        assert not text.translate({code: " " for code in range(32)}).removeprefix("\ufeff").strip()
+        return
+    original = text.removeprefix("\ufeff")
+    assert len(note.text) == len(original)
+    assert all(a == b or (ord(b) < 32 and a == " ") for a, b in zip(note.text, original, strict=True))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+PARTS = ("id", "status", "docStatus", "type", "subject", "date", "context", "content", "masterIdentifier")
+
+
+@given(st.dictionaries(st.sampled_from(PARTS), JSON), st.dictionaries(st.sampled_from(("data", "size", "hash")), JSON))
+def test_nothing_but_input_errors_whatever_the_shape(parts: dict[str, Any], attachment: dict[str, Any]) -> None:
+    resource = document()
+    resource["content"][0]["attachment"] |= attachment
+    try:
+        note_from_document_reference(resource | parts, SETTINGS)
+    except InputError as error:
+        assert error.place.startswith("DocumentReference")

@@ -1,0 +1,174 @@
+"""MDM messages: the note, and the Patient, Encounter and DocumentReference around it."""
+
+import base64
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.hl7v2 import parse
+from fhir_coder.ingest.mdm import note_from_message
+from fhir_coder.model import Note
+from fhir_coder.settings import Settings
+
+SEGMENTS = {
+    "MSH": r"MSH|^~\&|APP|HOSP|US|HERE|20250422183015-0500||MDM^T02^MDM_T02|M1|P|2.5.1",
+    "EVN": "EVN|T02",
+    "PID": "PID|1||844^^^RIVER&2.16.840.1.113883.3.1&ISO^MR~99^^^STATE^SS||Doe^Jane^Q^Jr^Dr^^L||19790208|F"
+    "|||1 A St^Apt 2^Duluth^MN^55802^USA^H",
+    "PV1": "PV1|1|I|||||||||||||||||V77^^^RIVER^VN|||||||||||||||||||||||||20250420|20250423",
+    "TXA": "TXA|1|PR|TX|20250422||202504221820|||55^Who^Doc|66^Sig^Ner||D9^NOTE|D1||F.TXT|AU|R|AV||||||A title",
+    "OBX1": "OBX|1|TX|||Pt has HTN.~No DM.||||||F",
+    "OBX2": "OBX|2|TX||||||||||F",
+    "OBX3": r"OBX|3|FT|||A \T\ P:\.br\rest||||||F",
+}
+
+
+def read(settings: Settings | None = None, **changed: str | None) -> Note:
+    lines = [line for line in (SEGMENTS | changed).values() if line is not None]
+    return note_from_message(parse("\r".join(lines).encode()), settings or Settings())
+
+
+def resources(note: Note) -> dict[str, Any]:
+    return {entry["resource"]["resourceType"]: entry["resource"] for entry in note.context}
+
+
+def test_the_text_is_joined_line_by_line() -> None:
+    assert read().text == "Pt has HTN.\nNo DM.\n\nA & P:\nrest"
+
+
+def test_the_note() -> None:
+    note = read()
+    assert (note.id, note.type_code, note.doc_status) == ("D9", "11506-3", "final")
+    assert note.date == datetime(2025, 4, 22, 18, 20, tzinfo=timezone(timedelta(hours=-5)))  # the zone of MSH-7
+    assert [note.subject, note.encounter, note.document] == [entry["fullUrl"] for entry in note.context]
+
+
+def test_the_patient() -> None:
+    assert resources(read())["Patient"] == {
+        "resourceType": "Patient",
+        "identifier": [
+            {
+                "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]},
+                "system": "urn:oid:2.16.840.1.113883.3.1",
+                "value": "844",
+            },
+            {
+                "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "SS"}]},
+                "system": "urn:id:STATE",
+                "value": "99",
+            },
+        ],
+        "name": [
+            {"use": "official", "family": "Doe", "given": ["Jane", "Q"], "prefix": ["Dr"], "suffix": ["Jr"]},
+        ],
+        "gender": "female",
+        "birthDate": "1979-02-08",
+        "address": [
+            {
+                "use": "home",
+                "line": ["1 A St", "Apt 2"],
+                "city": "Duluth",
+                "state": "MN",
+                "postalCode": "55802",
+                "country": "USA",
+            }
+        ],
+    }
+
+
+def test_the_encounter() -> None:
+    note = read()
+    encounter = resources(note)["Encounter"]
+    assert encounter["status"] == "finished"
+    assert encounter["class"]["code"] == "IMP"
+    assert encounter["subject"] == {"reference": note.subject}
+    assert encounter["period"] == {"start": "2025-04-20T00:00:00-05:00", "end": "2025-04-23T00:00:00-05:00"}
+
+
+def test_the_document() -> None:
+    note = read()
+    document = resources(note)["DocumentReference"]
+    assert document["masterIdentifier"] == {"system": "urn:id:NOTE", "value": "D9"}
+    assert document["identifier"] == [{"value": "F.TXT"}]
+    assert (document["status"], document["docStatus"]) == ("current", "final")
+    assert document["date"] == "2025-04-22T18:20:00-05:00"
+    assert document["author"] == [{"identifier": {"system": "urn:id:HOSP", "value": "55"}, "display": "Doc Who"}]
+    assert document["authenticator"]["display"] == "Ner Sig"
+    assert document["description"] == "A title"
+    assert document["securityLabel"][0]["coding"][0]["code"] == "R"
+    assert "relatesTo" not in document
+    attachment = document["content"][0]["attachment"]
+    assert base64.b64decode(attachment["data"]).decode() == note.text
+    assert attachment["contentType"] == "text/plain; charset=utf-8"
+
+
+def test_requests_are_conditional_and_the_same_every_time() -> None:
+    note = read()
+    assert [entry["request"] for entry in note.context] == [
+        {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:oid:2.16.840.1.113883.3.1%7C844"},
+        {"method": "POST", "url": "Encounter", "ifNoneExist": "identifier=urn:id:RIVER%7CV77"},
+        {"method": "POST", "url": "DocumentReference", "ifNoneExist": "identifier=urn:id:NOTE%7CD9"},
+    ]
+    assert read() == note
+
+
+def test_a_value_is_escaped_in_a_search() -> None:
+    note = read(PID="PID|1||8,4$\\F\\ &x^^^A B")
+    assert note.context[0]["request"]["ifNoneExist"] == "identifier=urn:id:A%2520B%7C8%5C%2C4%5C%24%5C%7C"
+
+
+@pytest.mark.parametrize(("event", "relation"), [("T06", "appends"), ("T10", "replaces")])
+def test_an_addendum_and_a_replacement_name_their_parent(event: str, relation: str) -> None:
+    note = read(MSH=SEGMENTS["MSH"].replace("T02^MDM_T02", event))
+    assert resources(note)["DocumentReference"]["relatesTo"] == [
+        {"code": relation, "target": {"identifier": {"system": "urn:id:HOSP", "value": "D1"}}}
+    ]
+
+
+def test_without_a_visit_number_there_is_no_encounter() -> None:
+    note = read(PV1="PV1|1|O")
+    assert note.encounter is None
+    assert "Encounter" not in resources(note)
+
+
+def test_without_a_document_number_the_message_names_the_document() -> None:
+    assert read(TXA="TXA|1|HP").id == "M1"
+
+
+def test_a_time_without_any_zone_is_utc() -> None:
+    note = read(MSH=SEGMENTS["MSH"].replace("-0500", ""))
+    assert note.date == datetime(2025, 4, 22, 18, 20, tzinfo=UTC)
+
+
+def test_an_identifier_without_authority_is_the_senders() -> None:
+    assert resources(read(PID="PID|1||844"))["Patient"]["identifier"] == [{"system": "urn:id:HOSP", "value": "844"}]
+
+
+def test_what_was_entered_in_error_is_left_out() -> None:
+    assert read(OBX1="OBX|1|TX|||Wrong patient||||||D").text == "\nA & P:\nrest"
+
+
+@pytest.mark.parametrize(
+    ("changed", "place", "kind"),
+    [
+        ({"MSH": SEGMENTS["MSH"].replace("MDM^T02^MDM_T02", "")}, "MSH-9", InputError),
+        ({"MSH": SEGMENTS["MSH"].replace("MDM^T02^MDM_T02", "ORU^R01")}, "MSH-9", UnsupportedError),
+        ({"MSH": SEGMENTS["MSH"].replace("T02^MDM_T02", "T01")}, "MSH-9", UnsupportedError),
+        ({"MSH": SEGMENTS["MSH"].replace("|M1|", "||")}, "MSH-10", InputError),
+        ({"PID": None}, "PID-3", InputError),
+        ({"PID": "PID|1||^^^X"}, "PID-3", InputError),
+        ({"PID": "PID|1||7", "MSH": SEGMENTS["MSH"].replace("APP|HOSP", "|")}, "PID-3.4", InputError),
+        ({"TXA": None}, "TXA", InputError),
+        ({"TXA": SEGMENTS["TXA"].replace("|AV|", "|CA|")}, "TXA-19", UnsupportedError),
+        ({"OBX1": None, "OBX2": None, "OBX3": None}, "OBX", InputError),
+        ({"OBX1": "OBX|1|ED|||^x", "OBX2": None, "OBX3": None}, "OBX-2", UnsupportedError),
+        ({"OBX1": "OBX|1|TX||| ", "OBX3": None}, "OBX-5", InputError),
+    ],
+)
+def test_a_fault_is_named(changed: dict[str, str | None], place: str, kind: type[InputError]) -> None:
+    with pytest.raises(InputError) as caught:
+        read(**changed)
+    assert (caught.value.place, type(caught.value)) == (place, kind)
+    assert str(caught.value)
