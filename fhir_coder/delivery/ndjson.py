@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from fhir_coder.errors import DeliveryError
 
@@ -29,7 +30,7 @@ class NdjsonWriter:
     def __init__(self, folder: Path) -> None:
         """Raises `DeliveryError` when the folder cannot be made or written."""
         self._folder = folder
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, FileIO] = {}
         self._ids: dict[str, set[str]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,15 +69,17 @@ class NdjsonWriter:
         files, self._files, self._ids = self._files, {}, {}
         for file in files.values():
             with file:
-                file.flush()
                 os.fsync(file.fileno())
 
     def _append(self, resource_type: str, lines: str) -> None:
         file = self._files[resource_type]
+        end = file.seek(0, os.SEEK_END)
+        left = memoryview(lines.encode("utf-8", "replace"))
         try:
-            file.write(lines.encode("utf-8", "replace"))
-            file.flush()
+            while left:
+                left = left[file.write(left) :]
         except OSError as error:
+            file.truncate(end)  # a full disk must not leave half a line to which the next one is joined
             raise DeliveryError(f"{file.name}: cannot be written: {error.strerror}") from error
 
     def _known(self, resource_type: str) -> set[str]:
@@ -84,29 +87,30 @@ class NdjsonWriter:
         if resource_type not in self._ids:
             path = self._folder / f"{resource_type}.ndjson"
             try:
-                file = path.open("a+b")
-                self._ids[resource_type] = _read_ids(file, path)
+                ids = _read_ids(path)
+                self._files[resource_type] = path.open("ab", buffering=0)
             except OSError as error:
                 raise DeliveryError(f"{path}: cannot be opened: {error.strerror}") from error
-            self._files[resource_type] = file
+            self._ids[resource_type] = ids
         return self._ids[resource_type]
 
 
-def _read_ids(file: BinaryIO, path: Path) -> set[str]:
+def _read_ids(path: Path) -> set[str]:
     """Return the ids in a file, and cut off a last line that was never written to its end."""
     ids: set[str] = set()
-    whole = 0
-    file.seek(0)
-    for number, line in enumerate(file, start=1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            ids.add(json.loads(line)["id"])
-        except (ValueError, KeyError, TypeError) as error:
-            file.close()
-            raise DeliveryError(f"{path}:{number}: is not a FHIR resource with an id; move the file away") from error
-        whole += len(line)
-    file.truncate(whole)
+    if not path.exists():
+        return ids
+    with path.open("r+b") as file:
+        whole = 0
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                file.truncate(whole)
+                break
+            try:
+                ids.add(json.loads(line)["id"])
+            except (ValueError, KeyError, TypeError):  # the error itself would quote the line
+                raise DeliveryError(f"{path}:{number}: is no FHIR resource with an id; move the file away") from None
+            whole += len(line)
     return ids
 
 

@@ -28,7 +28,10 @@ Problem = tuple[str, str]  # element, what is wrong
 _HL7 = "http://terminology.hl7.org/CodeSystem/"
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _EMPTY = ("{}", "[]", '""', "null")  # what ele-1 forbids, as it looks in JSON
-_LITERAL = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+# "Patient/7", with or without a server and a version, or the conditional "Patient?identifier=..." of a transaction.
+_REFERENCE = re.compile(
+    r"(?:.*/)?(?P<type>[A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?|\?.+)", re.DOTALL
+)
 
 # Elements of type `code` with a required binding.
 _CODES: Mapping[tuple[str, str], frozenset[str]] = {
@@ -275,8 +278,8 @@ def _target_type(reference: str, types: Mapping[str, str]) -> str | None:
         return types[reference]
     if reference.startswith("#"):
         return "#"
-    literal = _LITERAL.fullmatch(reference)
-    return literal["type"] if literal else None
+    found = _REFERENCE.fullmatch(reference)
+    return found["type"] if found else None
 
 
 def _codings(resource: Json) -> Iterator[Problem]:

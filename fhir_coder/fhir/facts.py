@@ -1,8 +1,8 @@
 """Entities to facts: what is written at all, as what, and which mentions mean the same.
 
 A note says one thing several times. All mentions of one concept with one assertion status are one fact, which
-becomes one resource with a span per mention. The rules are those of the table "assertion to status" in the
-README: nothing that the text denies, and nothing about other people, is written for the patient.
+becomes one resource with a span per mention. What the text denies, or says of other people, is never written as
+the patient's.
 """
 
 from __future__ import annotations

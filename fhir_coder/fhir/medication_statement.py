@@ -85,7 +85,7 @@ def medication_statement(fact: Fact, source: Source) -> Json:
     }
     if source.date:
         resource["dateAsserted"] = source.date
-    if dosages := [_dosage(each) for each in _given_dosages(fact.mentions)]:
+    if dosages := [dosage for given in _given_dosages(fact.mentions) if (dosage := _dosage(given))]:
         resource["dosage"] = dosages
     return resource
 
@@ -107,7 +107,7 @@ def _given_dosages(mentions: Sequence[Entity]) -> list[Given]:
     # "on 10 mg ... increase to 20 mg": what stands before the last change no longer holds.
     dosages: list[Given] = []
     for mention in mentions[changes[-1] if changes else 0 :]:
-        given = {name: mention.attributes[name] for name in _DOSAGE if mention.attributes.get(name) not in (None, "")}
+        given = {name: mention.attributes[name] for name in _DOSAGE if mention.attributes.get(name)}
         if given:
             _add(given, dosages)
     return dosages
@@ -125,6 +125,7 @@ def _add(given: Given, dosages: list[Given]) -> None:
 
 
 def _dosage(given: Given) -> Json:
+    """Return the Dosage; empty when only pieces that mean nothing alone (a form, a unit) are given."""
     dosage: Json = {}
     if "sig" in given:
         dosage["text"] = words(given["sig"])
@@ -138,7 +139,7 @@ def _dosage(given: Given) -> Json:
         dosage["route"] = _route(given["route"])
     if "dose" in given:
         dosage["doseAndRate"] = [_dose(given)]
-    return dosage or {"text": words(" ".join(str(value) for value in given.values()))}
+    return dosage
 
 
 def _timing(given: Given) -> Json:

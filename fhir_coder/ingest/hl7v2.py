@@ -214,7 +214,7 @@ def _is_mark(character: str) -> bool:
 
 
 def _segments(text: str, delimiters: Delimiters) -> tuple[Segment, ...]:
-    lines = text.strip("\r\n \t").replace("\r\n", "\r").replace("\n", "\r").split("\r")
+    lines = text.lstrip("\r\n \t").rstrip("\r\n").replace("\r\n", "\r").replace("\n", "\r").split("\r")
     name = re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(delimiters.field)}|$)")
     joined: list[list[str]] = []
     for number, line in enumerate(lines, start=1):

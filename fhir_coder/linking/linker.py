@@ -39,6 +39,7 @@ _LEXICAL, _DENSE = 0.85, 0.8
 _CERTAIN = 0.9  # nothing better is looked for
 
 _KEPT = 100_000  # answers of the similarity stages that are remembered
+_SAYS_NOTHING = frozenset("unspecified without complication uncomplicated not specified and other of mention".split())
 _DEPTH = 4  # levels between a header and its leaves
 _SEARCH = 3  # similar names asked for per candidate wanted: several may be of one concept
 
@@ -143,12 +144,10 @@ class Linker:
         concept = header
         for _ in range(_DEPTH):
             children = self._store.children(concept)
-            unspecified = [child for child in children if "unspecified" in child.display.lower()]
-            if len(children) == 1:
-                unspecified = list(children)
-            if not unspecified:
+            same = [child for child in children if _says_no_more(child.display, header.display)]
+            if not same:
                 return None
-            concept = min(unspecified, key=lambda child: (len(child.display), child.code))
+            concept = min(same, key=lambda child: (len(child.display), child.code))
             if concept.codable:
                 return concept
         return None
@@ -191,6 +190,22 @@ class Linker:
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
         found = (self._candidate(self._store.name(hit.row), hit.similarity * trust, stage) for hit in hits)
         return [candidate for candidate in found if candidate]
+
+
+def _says_no_more(leaf: str, header: str) -> bool:
+    """Tell whether a description only adds to a header's that nothing more is known.
+
+    "Type 2 diabetes mellitus without complications" does; "... with unspecified complications" does not.
+    """
+    known = set(normalise(header).split())
+    words = normalise(leaf).split()
+    # "unspecified eye", "unspecified side": the one word behind says what is not known.
+    added = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if word not in known and word not in _SAYS_NOTHING and before != "unspecified"
+    ]
+    return not added and bool(_SAYS_NOTHING.intersection(words) or known.issuperset(words))
 
 
 def _candidate_of(concept: StoredConcept, matched: str, score: float, stage: Stage) -> Candidate:

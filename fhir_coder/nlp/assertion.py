@@ -7,9 +7,10 @@ ConText's cost, quadratic in its cues, stays bounded however long the note is.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 from loguru import logger
@@ -18,20 +19,23 @@ from loguru import logger
 logger.disable("PyRuSH")
 
 import spacy  # noqa: E402
-from medspacy.context import ConText, ConTextRule  # noqa: E402
+from medspacy.context import ConText, ConTextGraph, ConTextModifier, ConTextRule  # noqa: E402
+from spacy.matcher import PhraseMatcher  # noqa: E402
 from spacy.tokens import Doc  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
 from fhir_coder.model import PROBLEM_TYPES, Assertion, EntityType  # noqa: E402
 from fhir_coder.tables import read_table, split  # noqa: E402
 
-_SPANS = "entities"
 _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "PSEUDO"})
 _CATEGORIES = frozenset(
     "NEGATED_EXISTENCE POSSIBLE_EXISTENCE HYPOTHETICAL HISTORICAL FAMILY FUTURE ALLERGY TERMINATE".split()
 )
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
+# What a past history says is over; a device that was placed is still there.
+_PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,50 +63,106 @@ class Assertions:
 
     def __init__(self) -> None:
         self._nlp = spacy.blank("en")
-        self._context = ConText(self._nlp, span_attrs=None, input_span_type="group", span_group_name=_SPANS)
-        self._context.add(_own_rules())
+        context = ConText(self._nlp, rules=None, span_attrs=None)  # registers its extensions of spaCy
+        rules = [*_default_rules(context.DEFAULT_RULES_FILEPATH), *_own_rules()]
+        self._rules = {f"{rank}": rule for rank, rule in enumerate(rules)}
+        # Cues are matched here and not by medspaCy, whose token patterns and regular expressions take 30 of the 40 ms
+        # that a note may take, and whose pruning lets a shorter cue ("no") survive a longer one ("no increase in")
+        # when three overlap (medspaCy 1.3.1). Scopes are medspaCy's.
+        self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
+        self._patterns: list[tuple[str, re.Pattern[str]]] = []
+        for rank, rule in self._rules.items():
+            if isinstance(rule.pattern, str):
+                self._patterns.append((rank, re.compile(rule.pattern, re.IGNORECASE)))
+            elif rule.pattern:
+                self._phrases.add(rank, [Doc(self._nlp.vocab, words=words) for words in _spelt_out(rule.pattern)])
+            else:
+                self._phrases.add(rank, [self._nlp.make_doc(rule.literal.lower())])
 
     def read(self, text: str, sentence: tuple[int, int], targets: Sequence[Target]) -> list[Asserted]:
         """Return what a sentence of `text` asserts of each of the entities in it."""
         start, end = sentence
-        doc = self._nlp.make_doc(text[start:end])
+        # White space is made plain, one character for one, so that cues match over line breaks.
+        doc = self._nlp.make_doc(_SPACE.sub(" ", text[start:end]))
         spans = [
             doc.char_span(target.start - start, target.end - start, label=target.type, alignment_mode="expand")
             for target in targets
         ]
-        doc.spans[_SPANS] = [span for span in spans if span is not None]
         doc[0].is_sent_start = True
         for token in doc[1:]:
             token.is_sent_start = False
-        self._context(doc)
+        graph = ConTextGraph(targets=spans, modifiers=self._modifiers(doc))
+        graph.update_scopes()
+        graph.apply_modifiers()
+        cues: list[set[str]] = [set() for _ in targets]
+        for span, modifier in graph.edges:
+            cues[spans.index(span)].add(modifier.category)
         return [
-            _by_section(_by_cues(span._.modifiers if span is not None else (), doc), target)
-            for span, target in zip(spans, targets, strict=True)
+            _by_section(_by_cues(categories, doc), target) for categories, target in zip(cues, targets, strict=True)
         ]
 
+    def _modifiers(self, doc: Doc) -> list[ConTextModifier]:
+        """Return the cues of a sentence: of those that overlap the longest, of equally long ones our own."""
+        names, text = self._nlp.vocab.strings, doc.text
+        found = [(start - end, -int(names[rank]), start, end) for rank, start, end in self._phrases(doc)]
+        for rank, pattern in self._patterns:
+            for match in pattern.finditer(text):
+                span = doc.char_span(*match.span(), alignment_mode="expand")
+                if span is not None and len(span):
+                    found.append((-len(span), -int(rank), span.start, span.end))
+        taken: set[int] = set()
+        modifiers = []
+        for _, rank, start, end in sorted(found):
+            if taken.isdisjoint(range(start, end)):
+                taken.update(range(start, end))
+                modifiers.append(ConTextModifier(self._rules[f"{-rank}"], start, end, doc))
+        return modifiers
 
-def _by_cues(modifiers: Sequence[Any], doc: Doc) -> Asserted:
-    by_category = {modifier.category: modifier for modifier in modifiers}
-    family = by_category.get("FAMILY")
+
+def _spelt_out(pattern: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """Yield the phrases of a token pattern whose tokens are words, lists of words, or either and optional.
+
+    Raises `TableError` for any other pattern: a later medspaCy may bring some.
+    """
+    choices = []
+    for token in pattern:
+        lower, optional = token.get("LOWER"), token.get("OP")
+        words = lower["IN"] if isinstance(lower, dict) and set(lower) == {"IN"} else [lower]
+        if set(token) - {"LOWER", "OP"} or optional not in (None, "?") or not all(isinstance(w, str) for w in words):
+            raise TableError(f"medspaCy's ConText rules hold a token pattern that is not understood: {token}")
+        choices.append([*words, ""] if optional else words)
+    for words in product(*choices):
+        yield [word for word in words if word]
+
+
+def _default_rules(path: str) -> list[ConTextRule]:
+    """Return medspaCy's English rules without those that `mappings/context_rules_removed.csv` takes out."""
+    columns = ("literal", "category", "reason")
+    removed = {(row["literal"], row["category"]) for row in read_table("context_rules_removed.csv", columns)}
+    return [rule for rule in ConTextRule.from_json(path) if (rule.literal, rule.category) not in removed]
+
+
+def _by_cues(categories: set[str], doc: Doc) -> Asserted:
+    family = "FAMILY" in categories
     certainty = (
         "hypothetical"
-        if "HYPOTHETICAL" in by_category
+        if "HYPOTHETICAL" in categories
         else "possible"
-        if "POSSIBLE_EXISTENCE" in by_category
+        if "POSSIBLE_EXISTENCE" in categories
         else "certain"
     )
     temporality = (
-        "historical" if "HISTORICAL" in by_category else "future" if "FUTURE" in by_category else "current"
+        "historical" if "HISTORICAL" in categories else "future" if "FUTURE" in categories else "current"
     )
     return Asserted(
         Assertion(
-            negated="NEGATED_EXISTENCE" in by_category,
+            negated="NEGATED_EXISTENCE" in categories,
             certainty=certainty,
             temporality=temporality,
             experiencer="family" if family else "patient",
         ),
         relative=_relative(doc.text) if family else None,
-        allergy="ALLERGY" in by_category,
+        allergy="ALLERGY" in categories,
     )
 
 
@@ -115,7 +175,7 @@ def _by_section(asserted: Asserted, target: Target) -> Asserted:
     assertion = asserted.assertion
     if target.section == "family_history" and target.type in PROBLEM_TYPES:
         assertion = replace(assertion, experiencer="family")
-    if target.section in _HISTORICAL_SECTIONS and not target.chronic:
+    if target.section in _HISTORICAL_SECTIONS and target.type in _PASSING and not target.chronic:
         assertion = replace(assertion, temporality="historical")
     if target.section == "instructions" and target.type is EntityType.SYMPTOM and assertion.certainty == "certain":
         assertion = replace(assertion, certainty="hypothetical")

@@ -6,18 +6,21 @@ form hides - case - for a second look: `AS` is an abbreviation, `as` is a word.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
+from fhir_coder.model import TEST_TYPES
 from fhir_coder.terminology.common_words import common_words
-from fhir_coder.terminology.normalise import normalise, project
+from fhir_coder.terminology.normalise import is_abbreviation, normalise, project
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _SHORT = 2  # letters; an abbreviation this short always needs its own case
-_ABBREVIATION = 7  # letters; a longer name in capitals is a name that happens to be in capitals
+_FEW_CAPITALS = 0.01  # of the letters
+_VALUE = re.compile(r"[\s:=]{0,3}[<>]?\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Dictionary:
         for position, character in enumerate(projection):
             if character == " " and position:
                 word_starts.append(position)
+        careless = _is_without_capitals(text)
         mentions: list[Mention] = []
         taken = -1
         for first, last in _longest_first(self._matcher, projection, word_starts):
@@ -56,21 +60,32 @@ class Dictionary:
                 continue
             start, end = starts[first], ends[last]
             key = projection[word_starts[first] + 1 : word_starts[last + 1]]
-            names = self._names(key, text, start, end)
+            names = self._names(key, text, start, end, careless)
             if names is not None:
                 mentions.append(Mention(start, end, key, names))
                 taken = last
         return mentions
 
-    def _names(self, key: str, text: str, start: int, end: int) -> tuple[StoredName, ...] | None:
+    def _names(self, key: str, text: str, start: int, end: int, careless: bool) -> tuple[StoredName, ...] | None:
         """Return the names that the span's case allows, or None when it allows none."""
         surface = text[start:end]
         if "\n\n" in surface or _crosses_sentence(surface):
             return None
         shouted = _is_shouted(text, start, end)
-        names = tuple(name for name in self._store.names(key) if _case_fits(name.text, surface, key, shouted))
-        ambiguous = key in self._abbreviations and _case_fits(self._abbreviations[key], surface, key, shouted)
-        return names if names or ambiguous else None
+        is_word = key in common_words()
+        measured = bool(_VALUE.match(text, end))
+        names = tuple(
+            name
+            for name in self._store.names(key)
+            if _case_fits(name.text, surface, is_word, shouted)
+            # "hr 110", "k 4.2": the value tells what the case does not.
+            or (measured and name.concept.type in TEST_TYPES)
+        )
+        abbreviation = self._abbreviations.get(key)
+        is_abbreviated = abbreviation is not None and (
+            _case_fits(abbreviation, surface, is_word, shouted) or (careless and not is_word)
+        )
+        return names if names or is_abbreviated else None
 
 
 def _longest_first(matcher: AhoCorasick, projection: str, word_starts: list[int]) -> list[tuple[int, int]]:
@@ -81,29 +96,16 @@ def _longest_first(matcher: AhoCorasick, projection: str, word_starts: list[int]
     return sorted(found, key=lambda span: (span[0], -span[1]))
 
 
-def _case_fits(name: str, surface: str, key: str, shouted: bool) -> bool:
+def _case_fits(name: str, surface: str, is_word: bool, shouted: bool) -> bool:
     """Tell whether a span's case is that of the name, where case matters.
 
     It matters for abbreviations that are an ordinary word in lower case (`AS`, `ALL`, `MS`) or have only one or
     two letters (`K`, `Na`): these must be written as in the name, and not in a passage that is all in capitals.
     """
-    if not is_abbreviation(name):
-        return True
-    is_word = key in common_words()
-    if not is_word and len(key) > _SHORT:
+    if not is_abbreviation(name) or (not is_word and len(name) > _SHORT):
         return True
     bare = surface.removesuffix("s") if not name.endswith("s") else surface
-    if name not in (surface, bare):
-        return False
-    return not (shouted and is_word)
-
-
-def is_abbreviation(name: str) -> bool:
-    """Tell whether a name is an abbreviation: short, and with a capital that is not just its first letter."""
-    letters = [character for character in name if character.isalpha()]
-    if not letters or len(letters) > _ABBREVIATION or " " in name.strip():
-        return False
-    return any(character.isupper() for character in letters[1:]) or (len(letters) <= _SHORT and letters[0].isupper())
+    return name in (surface, bare) and not (shouted and is_word)
 
 
 def _is_shouted(text: str, start: int, end: int) -> bool:
@@ -115,4 +117,10 @@ def _is_shouted(text: str, start: int, end: int) -> bool:
 
 def _crosses_sentence(surface: str) -> bool:
     """Tell whether a span runs over the end of a sentence ("... of breath. Pain ...") or a list's comma."""
-    return any(mark in surface for mark in (". ", ".\n", "; ", ": ", "? ", "! ", ", "))
+    return any(mark in surface for mark in (". ", ".\n", "; ", ": ", "? ", "! ", ", ", " - ", " ("))
+
+
+def _is_without_capitals(text: str) -> bool:
+    """Tell whether a note is written without capitals, so that `cp` may be the abbreviation `CP`."""
+    letters = [character for character in text[:4000] if character.isalpha()]
+    return sum(map(str.isupper, letters)) < _FEW_CAPITALS * len(letters)

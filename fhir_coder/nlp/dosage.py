@@ -117,7 +117,7 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
             found["as_needed_for"] = reason
         reach = max(reach, match.end())
     if reach:
-        found["sig"] = " ".join(behind[:reach].split()).strip(" ,;:-")
+        found["sig"] = " ".join(behind[:reach].split()).strip(" ,;:-").removeprefix("to ")
     action = next((action for action, pattern in _ACTION.items() if pattern.search(before)), None)
     if action:
         found["action"] = action

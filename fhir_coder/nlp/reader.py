@@ -16,6 +16,9 @@ from fhir_coder.nlp.sentences import split_sentences
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 
+_BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """An entity that is not linked yet, with the names of the store that were found for it.
@@ -67,7 +70,7 @@ class Reader:
         placed = []
         for position, (mention, sentence) in enumerate(mentions):
             before = mentions[position - 1][0].end if position else 0
-            after = mentions[position + 1][0].start if position + 1 < len(mentions) else len(text)
+            after = next((other.start for other, _ in mentions[position + 1 :] if _is_boundary(other)), len(text))
             section = finder.at(mention.start)
             place = Place(
                 text=text,
@@ -93,6 +96,11 @@ class Reader:
             Reading(_entity(text, mention, place, sense, said), sense.names, sense.ambiguous)
             for (mention, place, sense), said in zip(chosen, asserted, strict=True)
         ]
+
+
+def _is_boundary(mention: Mention) -> bool:
+    """Tell whether the words behind a mention are about it, and no longer about a medication before it."""
+    return any(name.concept.type in _BOUNDARIES for name in mention.names)
 
 
 def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:

@@ -14,14 +14,15 @@ from typing import Any
 
 from fhir_coder.errors import TableError
 from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType
-from fhir_coder.nlp.dictionary import Mention, is_abbreviation
+from fhir_coder.nlp.dictionary import Mention
 from fhir_coder.nlp.dosage import is_taken, read_dosage
 from fhir_coder.nlp.measurement import is_dose, read_measurement
 from fhir_coder.tables import read_table, split
-from fhir_coder.terminology.normalise import normalise
+from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
+_NEXT_WORD = 20  # characters in which the next word begins
 _AROUND = 250  # characters on each side in which a cue counts
 _IN_SENTENCE, _IN_SECTION, _NEAR = 3, 2, 1  # votes
 
@@ -99,10 +100,10 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
     surface = place.text[mention.start : mention.end]
     listed = abbreviations().get(surface)
+    if listed is None and not mention.names:  # `cp` in a note without capitals
+        listed = abbreviations().get(surface.upper())
     if listed is not None:
         return _expand(mention, listed, place, store)
-    if not mention.names:  # an ambiguous abbreviation in a case that is not its own
-        return None
     return _by_type(mention, mention.names, place, store)
 
 
@@ -121,7 +122,7 @@ def _expand(
         names = store.names(normalise(winner.name))
         return _by_type(mention, _of_type(names, winner.type), place, store, winner.type)
     types = [sense.type for sense in listed if sense.type]
-    if not types:
+    if not types or len(mention.key) == 1:  # an undecided single letter is mostly an initial or a list's letter
         return None
     meanings = ", ".join(sense.name for sense in listed)
     return Sense(types[0], (), {}, f"ambiguous abbreviation, nothing around it decides between: {meanings}")
@@ -170,6 +171,9 @@ def _is_possible(
     type_: EntityType, mention: Mention, place: Place, measurement: Mapping[str, Any], dosage: Mapping[str, Any]
 ) -> bool:
     needs = _contextual().get((mention.key, type_))
+    if type_ in PROBLEM_TYPES:
+        following = WORD.search(place.text, mention.end, mention.end + _NEXT_WORD)
+        return not (following and following.group().lower() in _problem_blockers())
     if type_ in TEST_TYPES:
         if measurement:
             return True
@@ -196,6 +200,8 @@ def _decide(
     if tests and measurement:
         return min(tests, key=_ORDER.index)
     problems = types & PROBLEM_TYPES
+    if EntityType.PROCEDURE in types and any(name.concept.system == SNOMED for name in _of_type(names, EntityType.PROCEDURE)):
+        return EntityType.PROCEDURE
     if problems:
         authority = min(
             (name.concept for name in names if name.concept.type in problems),
@@ -221,6 +227,12 @@ def _measurement(
         return {}
     code = next(name.concept.code for name in names if _is_test(name))
     return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code)
+
+
+@cache
+def _problem_blockers() -> frozenset[str]:
+    """Return the words that make a problem's name something else: "influenza vaccine", "fall precautions"."""
+    return frozenset(row["word"] for row in read_table("problem_blockers.csv", ("word",)))
 
 
 @cache

@@ -17,8 +17,10 @@ from fhir_coder.tables import read_table
 _BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>[ \t]*(?:\r\n?|\n)\s*)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
-# A line this long may have been wrapped by the editor; a shorter one was ended by its author.
-_WRAPPED_LINE = 45
+# A line was wrapped when its next word would not have fitted into the note's longest line; lines longer than this
+# were not wrapped at all.
+_WIDEST = 140
+_NARROWEST = 50
 # ConText works within a sentence; text without any break is cut, so that no input makes it slow.
 LONGEST = 1000
 
@@ -26,19 +28,20 @@ LONGEST = 1000
 def split_sentences(text: str, sections: tuple[Section, ...]) -> list[tuple[int, int]]:
     """Return the (start, end) of the sentences, in order. Titles of sections belong to none."""
     sentences: list[tuple[int, int]] = []
+    width = max(map(len, text.splitlines()), default=0)
     for section in sections:
-        sentences.extend(_split(text, section.body_start, section.end))
+        sentences.extend(_split(text, section.body_start, section.end, width))
     return sentences
 
 
-def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _split(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, int]]:
     begin = start
-    line_start = start
+    line_start = text.rfind("\n", 0, start) + 1
     for match in _BREAK.finditer(text, start, end):
         if match.end() >= end:
             break
         if match.group("line") is not None:
-            is_end = _ends_at_line(text, line_start, match)
+            is_end = _ends_at_line(text, line_start, match, width)
             line_start = match.end()
         else:
             is_end = _ends_at_stop(text, begin, match)
@@ -48,15 +51,18 @@ def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield from _trimmed(text, begin, end)
 
 
-def _ends_at_line(text: str, line_start: int, match: re.Match[str]) -> bool:
+def _ends_at_line(text: str, line_start: int, match: re.Match[str], width: int) -> bool:
     """Tell whether a line break ends a sentence: yes, unless the line was wrapped in the middle of one."""
-    if match.group().count("\n") > 1 or text[match.start() - 1 : match.start()] in ".:;!?":
-        return True
+    last = text[match.start() - 1 : match.start()]
     following = text[match.end() : match.end() + 40]
-    if match.start() - line_start < _WRAPPED_LINE or _BULLET.match(following):
+    if match.group().count("\n") > 1 or last in ".:;!?" or _BULLET.match(following):
+        return True
+    next_word = following.split(maxsplit=1)[0] if following.split() else ""
+    fitted = match.start() - line_start + 1 + len(next_word) <= width
+    if fitted or not _NARROWEST <= width <= _WIDEST:
         return True
     # A wrapped line goes on in lower case, with a number, or with a capital after a comma.
-    return not (following[:1].islower() or following[:1].isdigit() or text[match.start() - 1] == ",")
+    return not (following[:1].islower() or following[:1].isdigit() or last == ",")
 
 
 def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ class Desk:
         try:
             writer.write(bundle)
         except DeliveryError as error:
+            with suppress(OSError):  # the first fault is the one to tell
+                writer.close()
             if isinstance(error.__cause__, OSError):  # a full disk is not the note's fault
                 raise TransientDeliveryError(str(error)) from error
             raise

@@ -18,9 +18,14 @@ _ISSUE_TYPE = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "no
 
 
 def operation_outcome(code: str, diagnostics: str, place: str = "") -> dict[str, Any]:
-    """Return an OperationOutcome with one error of the issue type `code` at `place`."""
+    """Return an OperationOutcome with one error of the issue type `code` at `place`.
+
+    A place that is no FHIRPath ("line 1 column 2") may not stand in `expression` and goes before the diagnostics.
+    """
     issue: dict[str, Any] = {"severity": "error", "code": code, "diagnostics": diagnostics}
-    if place:
+    if " " in place:
+        issue["diagnostics"] = f"{place}: {diagnostics}"
+    elif place:
         issue["expression"] = [place]
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 

@@ -15,7 +15,7 @@ from fhir_coder.errors import TerminologyError
 from fhir_coder.tables import folder
 from fhir_coder.terminology import hpo, icd10cm, starter
 from fhir_coder.terminology.common_words import common_words
-from fhir_coder.terminology.normalise import bag, normalise
+from fhir_coder.terminology.normalise import bag, is_abbreviation, normalise
 from fhir_coder.terminology.release import Concept, Release
 
 Advance = Callable[[str, int], None]
@@ -32,6 +32,7 @@ CREATE INDEX ingredient_code ON ingredient (code);
 ANALYZE;
 """
 _BATCH = 1000
+_ASSERTING = ("history of ", "h o ", "hx of ", "s p ", "status post ", "family history ", "personal history ", "no ")
 
 
 def fingerprint() -> str:
@@ -124,6 +125,17 @@ def _store_concept(connection: sqlite3.Connection, release_id: int | None, conce
     for name in concept.names:
         key = normalise(name.text)
         if key and "\x00" not in key:
-            mention = name.mention and bool(concept.type) and key not in common_words()
+            mention = name.mention and bool(concept.type) and _is_mention(name.text, key)
             rows.append((concept_id, name.text, key, bag(key), name.kind, mention))
     connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def _is_mention(text: str, key: str) -> bool:
+    """Tell whether a name may be looked for in notes.
+
+    Not ordinary words, except as abbreviations, whose case tells them apart; and not names that assert something of
+    another name ("history of stroke"): in a note that is for ConText to find.
+    """
+    if key.startswith(_ASSERTING):
+        return False
+    return key not in common_words() or is_abbreviation(text)

@@ -22,6 +22,9 @@ _EMPTY = frozenset(
 _NUMERALS = {"i": "1", "ii": "2", "iii": "3", "iv": "4"}
 _STAGED = frozenset({"type", "stage", "grade", "class"})
 
+_SHORT = 2  # letters
+_ABBREVIATION = 7  # letters; a longer name in capitals is a name that happens to be in capitals
+
 
 @lru_cache(maxsize=1 << 18)
 def normalise_word(word: str) -> str:
@@ -69,3 +72,11 @@ def project(text: str) -> tuple[str, list[int], list[int]]:
         starts.append(match.start())
         ends.append(match.end())
     return f" {' '.join(words)} ", starts, ends
+
+
+def is_abbreviation(name: str) -> bool:
+    """Tell whether a name is an abbreviation: short, and with a capital that is not just its first letter."""
+    letters = [character for character in name if character.isalpha()]
+    if not letters or len(letters) > _ABBREVIATION or " " in name.strip():
+        return False
+    return any(character.isupper() for character in letters[1:]) or (len(letters) <= _SHORT and letters[0].isupper())

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,27 @@ def test_nothing_is_written_of_a_bundle_that_fails(tmp_path: Path) -> None:
             writer.write(bundle())
         (tmp_path / "Provenance.ndjson").unlink()
         assert writer.write(bundle()) == 3
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    with NdjsonWriter(tmp_path) as writer:
+        writer.write(bundle())
+    before = (tmp_path / "Condition.ndjson").read_bytes()
+    more = bundle()
+    more["entry"] = [more["entry"][1] | {"fullUrl": "urn:uuid:another"}]
+    more["entry"][0]["resource"] |= {"note": [{"text": "x" * 5000}]}
+    with NdjsonWriter(tmp_path) as writer:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 1000, limits[1]))
+        try:
+            with pytest.raises(DeliveryError, match="cannot be written"):
+                writer.write(more)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (tmp_path / "Condition.ndjson").read_bytes() == before
+        assert writer.write(more) == 1
+    assert [each["id"] for each in read(tmp_path, "Condition")] == [CONDITION, "another"]
 
 
 def test_a_resource_without_identity_is_refused(tmp_path: Path) -> None:

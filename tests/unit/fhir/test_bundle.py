@@ -175,6 +175,10 @@ def test_dosage_of_an_unknown_route_and_unit_stays_text(make_entity: Any, make_n
     }
 
 
+def test_pieces_that_mean_nothing_alone_are_no_dosage(make_entity: Any, make_note: Any) -> None:
+    assert "dosage" not in only(make_note(make_entity("aspirin", DRUG, form="tablet", as_needed=False, unit="mg")))
+
+
 @pytest.mark.parametrize(
     ("mentions", "doses"),
     [

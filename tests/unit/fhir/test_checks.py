@@ -107,6 +107,15 @@ def test_a_fault_is_named(bundle: dict[str, Any], resource_type: str, change: Ch
     assert str(caught.value).startswith(resource_type)
 
 
+@pytest.mark.parametrize(
+    "reference",
+    ["Patient/7", "https://example.org/fhir/Patient/7/_history/2", "Patient?identifier=http://example.org/mrn|7"],
+)
+def test_a_patient_may_be_named_in_several_ways(bundle: dict[str, Any], reference: str) -> None:
+    find(bundle, "Condition")["subject"] = {"reference": reference}
+    check(bundle)
+
+
 def test_a_component_needs_a_value(bundle: dict[str, Any]) -> None:
     find(bundle, "Observation", 1)["component"][0].pop("valueQuantity")
     with pytest.raises(ConformanceError, match="vs-3"):

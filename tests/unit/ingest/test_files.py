@@ -94,7 +94,9 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     assert intake.error.code == "too-long"
 
 
-@pytest.mark.parametrize("content", [json.dumps(GOOD), MESSAGE, "HTN", "  \n" + json.dumps(GOOD), f"\x0b{MESSAGE}\x1c\r"])
+@pytest.mark.parametrize(
+    "content", [json.dumps(GOOD), MESSAGE, "HTN", "  \n" + json.dumps(GOOD), f"\x0b{MESSAGE}\x1c\r"]
+)
 def test_the_kind_of_standard_input_is_told_by_its_beginning(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
     (intake,) = read_path(Path("-"), SETTINGS)

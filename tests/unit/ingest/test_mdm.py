@@ -18,7 +18,7 @@ SEGMENTS = {
     "PID": "PID|1||844^^^RIVER&2.16.840.1.113883.3.1&ISO^MR~99^^^STATE^SS||Doe^Jane^Q^Jr^Dr^^L||19790208|F"
     "|||1 A St^Apt 2^Duluth^MN^55802^USA^H",
     "PV1": "PV1|1|I|||||||||||||||||V77^^^RIVER^VN|||||||||||||||||||||||||20250420|20250423",
-    "TXA": "TXA|1|PR|TX|20250422||202504221820|||55^Who^Doc|66^Sig^Ner||D9^NOTE|D1||F.TXT|AU|R|AV||||||A title",
+    "TXA": "TXA|1|PR|TX|20250422||202504221820|||55^Who^Doc|66^Sig^Ner||D9^NOTE|D1|||F.TXT|AU|R|AV||||||A title",
     "OBX1": "OBX|1|TX|||Pt has HTN.~No DM.||||||F",
     "OBX2": "OBX|2|TX||||||||||F",
     "OBX3": r"OBX|3|FT|||A \T\ P:\.br\rest||||||F",

@@ -1,0 +1,72 @@
+"""A service with a coder that needs no models."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from fhir_coder.delivery.inbox import Inbox
+from fhir_coder.errors import InputError
+from fhir_coder.model import Candidate, CodedNote, Entity, EntityType, Note
+from fhir_coder.service.app import create_app
+from fhir_coder.service.desk import Desk
+from fhir_coder.service.receiver import Receiver
+from fhir_coder.settings import Settings
+
+HTN = Candidate(
+    system="http://hl7.org/fhir/sid/icd-10-cm",
+    code="I10",
+    display="Essential (primary) hypertension",
+    version="2025",
+    score=1.0,
+    matched="HTN",
+    stage="exact",
+)
+
+
+@dataclass
+class TinyCoder:
+    """Finds the word HTN."""
+
+    calls: list[tuple[str, float | None]] = field(default_factory=list)
+
+    def __call__(self, note: Note, *, min_confidence: float | None = None) -> CodedNote:
+        self.calls.append((note.text, min_confidence))
+        if "CRASH" in note.text:
+            raise RuntimeError(note.text)
+        start = note.text.find("HTN")
+        entity = Entity(text="HTN", start=start, end=start + 3, type=EntityType.DISEASE)
+        return CodedNote(note=note, entities=(entity,) if start >= 0 else ())
+
+    def lookup(self, system: str, text: str, top: int) -> tuple[Candidate, ...]:
+        if system != "icd10cm":
+            raise InputError("unknown code system: use icd10cm", place="system", code="code-invalid")
+        return (replace(HTN, matched=text),) * top
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Any]:
+    """A function that starts a service with the given settings."""
+    inboxes: list[Inbox] = []
+    clients: list[TestClient] = []
+
+    def start(**given: Any) -> Any:
+        settings = Settings(data_dir=tmp_path / "data", **given)
+        coder = TinyCoder()
+        desk = Desk(coder, settings)  # type: ignore[arg-type]
+        inbox = Inbox(settings.data_dir)
+        inboxes.append(inbox)
+        receiver = Receiver(inbox, lambda: None, settings, desk.metrics)
+        client = TestClient(create_app(desk, receiver, inbox, None), raise_server_exceptions=True)
+        clients.append(client)
+        return SimpleNamespace(client=client, coder=coder, desk=desk, inbox=inbox, receiver=receiver)
+
+    yield start
+    for client in clients:
+        client.close()
+    for inbox in inboxes:
+        inbox.close()
