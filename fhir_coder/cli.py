@@ -17,12 +17,13 @@ import orjson
 import typer
 from rich.console import Console
 
-from fhir_coder.errors import DeliveryError, FhirCoderError, SettingsError
+from fhir_coder.errors import FhirCoderError, SettingsError
 from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:
     from fhir_coder.model import CodedNote, Note
 
+_PIPE_WIDTH = 160
 _SUBJECT = "no patient is named: coded, but not sent; name the patient with --subject Patient/ID"
 
 app = typer.Typer(
@@ -83,7 +84,9 @@ def code(
     out: Annotated[
         Path | None, typer.Option(help="Write the resources as NDJSON into this folder, one file per type.")
     ] = None,
-    server: Annotated[str | None, typer.Option(help="Send the resources to the FHIR server with this base URL.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="Send the resources to the FHIR server with this base URL.")
+    ] = None,
     subject: Annotated[
         str | None, typer.Option(help="The patient (Patient/ID) of notes that do not name one themselves.")
     ] = None,
@@ -132,7 +135,8 @@ def _show(coded: CodedNote, output: Format, settings: Settings) -> None:
     from fhir_coder.report import as_dict, table
 
     if output is Format.TABLE:
-        Console().print(table(coded))
+        # A pipe has no width; rich would take 80 and cut the table.
+        Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table(coded))
     elif output is Format.JSON:
         _print_json(as_dict(coded))
     else:
@@ -176,7 +180,7 @@ class _Sinks:
                 return f"{name}: {_SUBJECT}"
             if self._client:
                 self._client.send(bundle)
-        except DeliveryError as error:
+        except FhirCoderError as error:
             return f"{name}: coded, but not delivered: {error}"
         return None
 

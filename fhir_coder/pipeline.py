@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -32,15 +33,14 @@ class Coder:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.store = ConceptStore(folder / STORE)
-        self._reader = Reader(self.store)
+        self.reader = Reader(self.store)
         model = encoder_folder(settings)
 
-        def dense() -> DenseIndex:
-            assert model is not None  # noqa: S101: the linker is given no loader otherwise
-            return DenseIndex(vectors_folder(folder, settings), Encoder(model, settings.encoder_pooling))
-
-        self._linker = Linker(
-            self.store, lambda: LexicalIndex(folder), dense if model else None, settings.max_candidates
+        self.linker = Linker(
+            self.store,
+            lexical=lambda: LexicalIndex(folder),
+            dense=partial(_dense_index, folder, model, settings) if model else None,
+            top=settings.max_candidates,
         )
 
     @classmethod
@@ -67,7 +67,7 @@ class Coder:
     def many(
         self, notes: Iterable[Note], *, batch_size: int = 32, min_confidence: float | None = None
     ) -> Iterator[CodedNote]:
-        """Yield the coded notes, in order, the same as one by one: what a batch of notes needs is looked up together."""
+        """Yield the coded notes, in order, the same as one by one; what a batch needs is looked up together."""
         waiting = iter(notes)
         while batch := list(islice(waiting, batch_size)):
             yield from self._code(batch, min_confidence)
@@ -83,7 +83,7 @@ class Coder:
                 place="system",
                 code="code-invalid",
             )
-        return self._linker.lookup(text, CODE_SYSTEMS[system], top)
+        return self.linker.lookup(text, CODE_SYSTEMS[system], top)
 
     def _code(self, notes: list[Note], min_confidence: float | None) -> list[CodedNote]:
         threshold = self.settings.min_confidence if min_confidence is None else min_confidence
@@ -93,7 +93,7 @@ class Coder:
             for _, readings in read
             for reading in readings
         ]
-        linked = iter(self._linker.link(queries))
+        linked = iter(self.linker.link(queries))
         coded = []
         for note, (sections, readings) in zip(notes, read, strict=True):
             entities = tuple(_coded(reading, next(linked), threshold) for reading in readings)
@@ -109,7 +109,11 @@ class Coder:
                 place="text",
                 code="too-long",
             )
-        return self._reader.read(note.text)
+        return self.reader.read(note.text)
+
+
+def _dense_index(folder: Path, model: Path, settings: Settings) -> DenseIndex:
+    return DenseIndex(vectors_folder(folder, settings), Encoder(model, settings.encoder_pooling))
 
 
 def _coded(reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -22,6 +21,7 @@ from fhir_coder.terminology.build import build, fingerprint
 from fhir_coder.terminology.store import ConceptStore
 
 STORE = "concepts.sqlite"
+_INDEX_SOURCES = (Path(lexical.__file__), Path(dense.__file__))
 _COMPLETE = "complete"  # an empty file written last: a folder without it is not used
 
 
@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> Path:
 
     Raises `TerminologyError` when the folder cannot be written or a source is missing.
     """
-    folder = settings.data_dir / f"terminology-{fingerprint()}"
+    folder = settings.data_dir / f"terminology-{fingerprint(*_INDEX_SOURCES)}"
     if _is_complete(folder) and _has_vectors(folder, settings):
         return folder
     try:

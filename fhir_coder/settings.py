@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     min_confidence: float = Field(
         default=0.75, ge=0, le=1, description="Below this score no coding is chosen; the entity is left as text."
     )
-    max_candidates: int = Field(default=5, ge=1, le=50, description="Ranked candidates kept per entity and code system.")
+    max_candidates: int = Field(default=5, ge=1, le=50, description="Ranked candidates per entity and code system.")
 
     max_note_chars: int = Field(default=20_000_000, ge=1, description="Longest note, in characters.")
     max_body_bytes: int = Field(default=50_000_000, ge=1, description="Largest HTTP body or MLLP message, in bytes.")

@@ -27,9 +27,7 @@ def choose(candidates: Sequence[Candidate], min_confidence: float) -> tuple[tupl
         if not rivals or candidate.score == rivals[0].score:
             rivals.append(candidate)
     codings = tuple(
-        _coding(rivals[0])
-        for rivals in best.values()
-        if rivals[0].score >= min_confidence and len(rivals) == 1
+        _coding(rivals[0]) for rivals in best.values() if rivals[0].score >= min_confidence and len(rivals) == 1
     )
     return (codings, None) if codings else ((), _reason(best, min_confidence))
 

@@ -25,13 +25,11 @@ def digest(*parts: str) -> str:
 def document_identity(note: Note) -> str:
     """Return what tells this document from every other one.
 
-    The subject belongs to a source's own document id, because files of two patients may bear one name.
+    A name alone ("visit.txt") does not: files of two patients, or in two folders, may bear the same.
     """
     if note.document:
         return digest("reference", note.document)
-    if note.id:
-        return digest("id", note.id, note.subject or "")
-    return digest("text", note.text, note.subject or "")
+    return digest("text", note.id or "", note.subject or "", note.text)
 
 
 def full_url(value: str) -> str:

@@ -136,7 +136,7 @@ def _search_value(value: str) -> str:
 
 def _cx(message: Message, raw: str) -> Json:
     """An Identifier of a CX: 1 id, 4 assigning authority, 5 type."""
-    kind = message.component(raw, 5)
+    kind = _code(message.component(raw, 5))
     return _filled(
         {
             "type": {"coding": [{"system": _IDENTIFIER_TYPE, "code": kind}]} if kind else None,
@@ -180,7 +180,7 @@ def _authority(namespace: str, universal: str, universal_type: str) -> str | Non
     if uri:
         return uri
     if universal and universal_type == "URI":
-        return universal
+        return quote(universal, safe=":/?#[]@!$&'()*+,;=%")
     name = namespace or universal
     return f"urn:id:{quote(name, safe='')}" if name else None
 
@@ -201,6 +201,11 @@ def _uri(value: str) -> str | None:
         return f"urn:uuid:{UUID(value)}" if len(value) == len("00000000-0000-0000-0000-000000000000") else None
     except ValueError:
         return None
+
+
+def _code(value: str) -> str:
+    """A value as a FHIR code has it: no white space but single spaces."""
+    return " ".join(value.split())
 
 
 def _names(message: Message) -> list[Json]:
@@ -237,7 +242,7 @@ def _addresses(message: Message) -> list[Json]:
 
 def _patient_class(message: Message) -> Json:
     """PV1-2 as v3 ActCode where the guide maps it, else the v2 code itself (the binding is extensible)."""
-    value = message.value("PV1", 2)
+    value = _code(message.value("PV1", 2))
     target = mapped("PV1-2", value)
     if target:
         return target.coding()
@@ -246,7 +251,7 @@ def _patient_class(message: Message) -> Json:
 
 def _document_type(message: Message) -> Json:
     """TXA-2: LOINC when it is LOINC or the table maps it, else the code as it came."""
-    code, display, system = (message.value("TXA", 2, component) for component in (1, 2, 3))
+    code, display, system = (_code(message.value("TXA", 2, component)) for component in (1, 2, 3))
     if system == "LN" and code:
         return {"coding": [_filled({"system": "http://loinc.org", "code": code, "display": display})]}
     target = mapped("TXA-2", code)

@@ -24,16 +24,20 @@ _SEVENTH_CHARACTER = 8  # length of an ICD-10-CM code that has one: "S52.501A"
 def encoded_names(store: ConceptStore) -> dict[str, dict[str, int]]:
     """Return, per code system, the names that get a vector, and the row of each in the store.
 
-    ICD-10-CM's external causes and its encounter extensions (seventh character) get none: they would
-    treble the index with names that differ in "initial encounter" only.
+    None for brand names, whose letters mean nothing; for ICD-10-CM headers, external causes and encounter extensions
+    (seventh character), which would treble the index with names that differ in "initial encounter" only; and only
+    one of the names of a concept that have the same content words.
     """
     names: dict[str, dict[str, int]] = defaultdict(dict)
-    for row, system, code, text, _ in store.all_names():
-        if system not in CODE_SYSTEMS.values():
+    seen = set()
+    for name in store.all_names():
+        if name.system not in CODE_SYSTEMS.values() or name.kind == "brand" or not name.codable:
             continue
-        if system == ICD10CM and (code[0] in "VWXY" or len(code) == _SEVENTH_CHARACTER):
+        if name.system == ICD10CM and (name.code[0] in "VWXY" or len(name.code) == _SEVENTH_CHARACTER):
             continue
-        names[system].setdefault(text, row)
+        if (name.system, name.code, name.bag) not in seen:
+            seen.add((name.system, name.code, name.bag))
+            names[name.system].setdefault(name.text, name.row)
     return names
 
 

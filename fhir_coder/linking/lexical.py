@@ -38,19 +38,19 @@ def build(store: ConceptStore, folder: Path) -> None:
     """Write the trigram index of the store's names into `folder`."""
     rows: dict[str, list[int]] = defaultdict(list)
     keys: dict[str, list[str]] = defaultdict(list)
-    for row, system, _, _, key in store.all_names():
-        if system in CODE_SYSTEMS.values():
-            rows[system].append(row)
-            keys[system].append(key)
+    for name in store.all_names():
+        if name.system in CODE_SYSTEMS.values():
+            rows[name.system].append(name.row)
+            keys[name.system].append(name.key)
     counts = {system: _VECTORIZER.transform(keys[system]) for system in keys}
     total = sum(matrix.shape[0] for matrix in counts.values())
     frequency = sum(np.asarray((matrix > 0).sum(axis=0)).ravel() for matrix in counts.values())
     weight = (np.log((1 + total) / (1 + frequency)) + 1).astype(np.float32)
     np.save(folder / "trigram_weight.npy", weight)
-    for name, system in CODE_SYSTEMS.items():
+    for short, system in CODE_SYSTEMS.items():
         weighted = normalize(counts[system].astype(np.float32) @ sparse.diags(weight))
-        sparse.save_npz(folder / f"trigrams_{name}.npz", weighted.T.tocsr(), compressed=False)
-        np.save(folder / f"trigram_rows_{name}.npy", np.array(rows[system], dtype=np.int64))
+        sparse.save_npz(folder / f"trigrams_{short}.npz", weighted.T.tocsr(), compressed=False)
+        np.save(folder / f"trigram_rows_{short}.npy", np.array(rows[system], dtype=np.int64))
 
 
 class LexicalIndex:

@@ -127,7 +127,9 @@ class Linker:
         found = []
         for score, name in scored:
             is_shared = len(owners) > 1 and name.concept.code not in preferred
-            candidate = self._candidate(name, score * (_SHARED if is_shared else 1), "exact" if score == _EXACT else "normalised")
+            candidate = self._candidate(
+                name, score * (_SHARED if is_shared else 1), "exact" if score == _EXACT else "normalised"
+            )
             if candidate:
                 found.append(candidate)
         return _best_first(found)
@@ -230,4 +232,3 @@ def _merged(first: Sequence[Candidate], second: Sequence[Candidate], top: int) -
     for candidate in _best_first([*first, *second]):
         best.setdefault(candidate.code, candidate)
     return tuple(best.values())[:top]
-

@@ -24,7 +24,7 @@ from spacy.matcher import PhraseMatcher  # noqa: E402
 from spacy.tokens import Doc  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
-from fhir_coder.model import PROBLEM_TYPES, Assertion, EntityType  # noqa: E402
+from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Temporality  # noqa: E402
 from fhir_coder.tables import read_table, split  # noqa: E402
 
 _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "PSEUDO"})
@@ -35,6 +35,7 @@ _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
+_LONGEST_RELATIVE = 3  # words: "maternal great aunt"
 _SPACE = re.compile(r"\s")
 
 
@@ -65,7 +66,7 @@ class Assertions:
         self._nlp = spacy.blank("en")
         context = ConText(self._nlp, rules=None, span_attrs=None)  # registers its extensions of spaCy
         rules = [*_default_rules(context.DEFAULT_RULES_FILEPATH), *_own_rules()]
-        self._rules = {f"{rank}": rule for rank, rule in enumerate(rules)}
+        self._rules = {str(rank): rule for rank, rule in enumerate(rules)}
         # Cues are matched here and not by medspaCy, whose token patterns and regular expressions take 30 of the 40 ms
         # that a note may take, and whose pruning lets a shorter cue ("no") survive a longer one ("no increase in")
         # when three overlap (medspaCy 1.3.1). Scopes are medspaCy's.
@@ -97,8 +98,10 @@ class Assertions:
         cues: list[set[str]] = [set() for _ in targets]
         for span, modifier in graph.edges:
             cues[spans.index(span)].add(modifier.category)
+        before = [doc.text[: target.start - start] for target in targets]
         return [
-            _by_section(_by_cues(categories, doc), target) for categories, target in zip(cues, targets, strict=True)
+            _by_section(_by_cues(categories, words, doc.text), target)
+            for categories, words, target in zip(cues, before, targets, strict=True)
         ]
 
     def _modifiers(self, doc: Doc) -> list[ConTextModifier]:
@@ -112,10 +115,10 @@ class Assertions:
                     found.append((-len(span), -int(rank), span.start, span.end))
         taken: set[int] = set()
         modifiers = []
-        for _, rank, start, end in sorted(found):
+        for _, order, start, end in sorted(found):
             if taken.isdisjoint(range(start, end)):
                 taken.update(range(start, end))
-                modifiers.append(ConTextModifier(self._rules[f"{-rank}"], start, end, doc))
+                modifiers.append(ConTextModifier(self._rules[str(-order)], start, end, doc))
         return modifiers
 
 
@@ -142,18 +145,18 @@ def _default_rules(path: str) -> list[ConTextRule]:
     return [rule for rule in ConTextRule.from_json(path) if (rule.literal, rule.category) not in removed]
 
 
-def _by_cues(categories: set[str], doc: Doc) -> Asserted:
+def _by_cues(categories: set[str], before: str, sentence: str) -> Asserted:
     family = "FAMILY" in categories
-    certainty = (
-        "hypothetical"
-        if "HYPOTHETICAL" in categories
-        else "possible"
-        if "POSSIBLE_EXISTENCE" in categories
-        else "certain"
-    )
-    temporality = (
-        "historical" if "HISTORICAL" in categories else "future" if "FUTURE" in categories else "current"
-    )
+    certainty: Certainty = "certain"
+    if "HYPOTHETICAL" in categories:
+        certainty = "hypothetical"
+    elif "POSSIBLE_EXISTENCE" in categories:
+        certainty = "possible"
+    temporality: Temporality = "current"
+    if "HISTORICAL" in categories:
+        temporality = "historical"
+    elif "FUTURE" in categories:
+        temporality = "future"
     return Asserted(
         Assertion(
             negated="NEGATED_EXISTENCE" in categories,
@@ -161,7 +164,7 @@ def _by_cues(categories: set[str], doc: Doc) -> Asserted:
             temporality=temporality,
             experiencer="family" if family else "patient",
         ),
-        relative=_relative(doc.text) if family else None,
+        relative=(_relative(before) or _relative(sentence)) if family else None,
         allergy="ALLERGY" in categories,
     )
 
@@ -182,13 +185,13 @@ def _by_section(asserted: Asserted, target: Target) -> Asserted:
     return replace(asserted, assertion=assertion, allergy=asserted.allergy or target.section == "allergies")
 
 
-def _relative(sentence: str) -> str | None:
-    """Return the relative that a sentence names first, or None."""
+def _relative(text: str) -> str | None:
+    """Return the relative that a text names last, or None: "father with stones; mother had" speaks of the mother."""
     relatives = _relatives()
-    words = _WORD.findall(sentence.lower())
-    for length in (3, 2, 1):
-        for position in range(len(words) - length + 1):
-            found = relatives.get(" ".join(words[position : position + length]))
+    words = _WORD.findall(text.lower())
+    for end in range(len(words), 0, -1):
+        for length in range(_LONGEST_RELATIVE, 0, -1):
+            found = relatives.get(" ".join(words[max(0, end - length) : end]))
             if found:
                 return found
     return None

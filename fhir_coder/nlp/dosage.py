@@ -42,7 +42,9 @@ _AS_NEEDED = re2.compile(
     r"(?:\s+(?:for\s+)?(?P<reason>[a-z][a-z/-]*(?: [a-z][a-z/-]*){0,3}))?"
 )
 # Words that end the reason of an "as needed": the sentence goes on about something else.
-_REASON_ENDS = frozenset("and with at up not max maximum take taken by he she patient then but last until while".split())
+_REASON_ENDS = frozenset(
+    "for and with at up not max maximum take taken by he she patient then but last until while".split()
+)
 _ACTIONS = {
     "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing)|d/c(?:'?ed|'?d)?|dc'?d|off of|came off|quit",
     "hold": r"hold(?:ing)?|held",
@@ -96,7 +98,8 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
     if amounts:
         reach = amounts[min(1, len(amounts) - 1)].end
     found |= _dose(amounts[:3]) or _dose(_amounts(before, tables.units)[-1:])
-    form, route, frequency = (table.search(behind) for table in (tables.forms, tables.routes, tables.frequencies))
+    form, route = tables.forms.search(behind), tables.routes.search(behind)
+    frequency = tables.frequencies.search(behind)
     if form:
         found["form"] = form.meaning
     if route:
@@ -213,5 +216,5 @@ def _frequencies() -> Phrases[tuple[str, Mapping[str, Any]]]:
             timing["periodUnit"] = row["periodUnit"]
         if row["when"]:
             timing["when"] = list(split(row["when"]))
-        frequencies |= {name: (row["text"], timing) for name in split(row["names"])}
+        frequencies |= dict.fromkeys(split(row["names"]), (row["text"], timing))
     return Phrases(frequencies)

@@ -54,15 +54,15 @@ def read_measurement(text: str, end: int, limit: int, measures: tuple[Measure, .
         return {}
     unit, unit_text = _unit(behind)
     value = float(match.group("number").replace(",", ""))
-    unit = _checked_unit(value, unit, (*measures, *_alternatives().get(code, ())))
-    if unit is None:
+    checked = _checked_unit(value, unit, (*measures, *_alternatives().get(code, ())))
+    if checked is None:
         return {}
     measurement: dict[str, Any] = {"value": int(value) if value.is_integer() else value}
     if match.group("comparator"):
         comparator = match.group("comparator").lower()
         measurement["comparator"] = _COMPARATORS.get(comparator, comparator)
-    if unit:
-        measurement |= {"unit": unit, "unit_text": unit_text or unit}
+    if checked:
+        measurement |= {"unit": checked, "unit_text": unit_text or checked}
     blanks = len(behind) - len(behind.lstrip())
     measurement["value_end"] = end + match.end() + (blanks + len(unit_text) if unit_text else 0)
     return measurement

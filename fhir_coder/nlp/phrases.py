@@ -24,7 +24,9 @@ class Phrases(Generic[Meaning]):
     """A table of phrases. Of several at one place the longest counts; a phrase never ends inside a word."""
 
     def __init__(self, meanings: Mapping[str, Meaning]) -> None:
-        self._meanings = {_folded(name): meaning for name, meaning in reversed(meanings.items())}
+        self._meanings: dict[str, Meaning] = {}
+        for name, meaning in meanings.items():
+            self._meanings.setdefault(_folded(name), meaning)
         self._names = list(self._meanings)
         self._longest = max(map(len, self._names))
         self._matcher = AhoCorasick(

@@ -15,7 +15,6 @@ from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
 from fhir_coder.nlp.sentences import split_sentences
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
-
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 

@@ -16,7 +16,8 @@ from fhir_coder.tables import read_table
 
 # At the start of a line: a few words, then a colon (or a dash between spaces), or the end of the line.
 _TITLE = re.compile(
-    r"^[ \t#*=•·-]{0,8}(?:\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 \t/&,.()'’-]{0,58}?)(?:[ \t]*\([^)\n]{0,40}\))?[ \t*=]{0,4}"
+    r"^[ \t#*=•·-]{0,8}(?:\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 \t/&,.()'’-]{0,58}?)"
+    r"(?:[ \t]*\([^)\n]{0,40}\))?[ \t*=]{0,4}"  # "Labs (today):"
     r"(?:(?P<colon>:)|[ \t]+[–—-](?=[ \t])|(?=\r?$))",
     re.MULTILINE,
 )

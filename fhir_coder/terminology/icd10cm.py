@@ -84,5 +84,4 @@ def _names(texts: list[str], mention: bool) -> Iterator[Name]:
 def plain(description: str) -> str:
     """Return a description as it is said: without parentheses, "NOS" and "unspecified"."""
     said = _PARENTHESES.sub("", description)
-    said = _UNSPECIFIED_START.sub("", _EMPTY_ENDING.sub("", said)).strip(" ,")
-    return said
+    return _UNSPECIFIED_START.sub("", _EMPTY_ENDING.sub("", said)).strip(" ,")

@@ -17,7 +17,7 @@ _POSSESSIVE = re.compile(r"['’]s?$")
 
 # Words that do not tell concepts apart when word order is ignored.
 _EMPTY = frozenset(
-    "the of a an and in on with to by for due unspecified nos nec specified elsewhere classified not other type".split()
+    "the of a an and in on with to by for due unspecified nos nec specified elsewhere classified type".split()
 )
 _NUMERALS = {"i": "1", "ii": "2", "iii": "3", "iv": "4"}
 _STAGED = frozenset({"type", "stage", "grade", "class"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_coder.errors import TerminologyError
 from fhir_coder.terminology.release import Measure, NameKind
@@ -39,12 +39,25 @@ class StoredName:
     concept: StoredConcept
 
 
+class NameRow(NamedTuple):
+    """A name as the indexes of similar names read it."""
+
+    row: int
+    system: str
+    code: str
+    codable: bool
+    text: str
+    key: str
+    bag: str
+    kind: NameKind
+
+
 _CONCEPT = (
     "concept.id, release.system, release.version, concept.code, concept.display, concept.type, concept.codable, "
     "concept.chronic, concept.parent"
 )
 _NAMES = (
-    f"SELECT name.text, name.kind, {_CONCEPT} FROM name "  # noqa: S608: constants only
+    f"SELECT name.text, name.kind, {_CONCEPT} FROM name "
     "JOIN concept ON concept.id = name.concept JOIN release ON release.id = concept.release "
 )
 
@@ -92,12 +105,14 @@ class ConceptStore:
         """Return the normal forms of all names that the dictionary looks for."""
         return [key for (key,) in self._rows("SELECT DISTINCT key FROM name WHERE mention = 1")]
 
-    def all_names(self) -> Iterator[tuple[int, str, str, str, str]]:
-        """Yield (row, system, code, text, key) of every name, in the store's order."""
-        yield from self._connection.execute(
-            "SELECT name.rowid, release.system, concept.code, name.text, name.key FROM name "
+    def all_names(self) -> Iterator[NameRow]:
+        """Yield every name, in the store's order."""
+        rows = self._connection.execute(
+            "SELECT name.rowid, release.system, concept.code, concept.codable, name.text, name.key, name.bag, "
+            "name.kind FROM name "
             "JOIN concept ON concept.id = name.concept JOIN release ON release.id = concept.release ORDER BY name.rowid"
         )
+        yield from (NameRow(*row) for row in rows)
 
     def name(self, row: int) -> StoredName:
         """Return the name in the given row, as `all_names` numbers them."""
@@ -114,7 +129,7 @@ class ConceptStore:
     def _concept(self, system: str, code: str) -> StoredConcept | None:
         """Return the concept with this code, or None: then the code must not be emitted."""
         rows = self._rows(
-            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "  # noqa: S608
+            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "
             "WHERE release.system = ? AND concept.code = ?",
             system,
             code,
@@ -124,7 +139,7 @@ class ConceptStore:
     def _children(self, concept: StoredConcept) -> tuple[StoredConcept, ...]:
         """Return the concepts right below a concept, by code."""
         rows = self._rows(
-            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "  # noqa: S608
+            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "
             "WHERE release.system = ? AND concept.parent = ? ORDER BY concept.code",
             concept.system,
             concept.code,

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_coder.delivery.client import FhirClient
+from fhir_coder.errors import InputError
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
-from fhir_coder.ingest.hl7v2 import parse
+from fhir_coder.ingest.hl7v2 import Delimiters, escape, parse
 from fhir_coder.ingest.mdm import note_from_message
 from fhir_coder.model import CodedNote
 from fhir_coder.settings import Settings
@@ -36,3 +39,35 @@ def test_the_resources_are_valid_and_created_once(fhir_server: Any, name: str) -
         assert client.send(bundle) == client.send(bundle)
     for kind in ("Patient", "Encounter", "DocumentReference"):
         assert len(fhir_server.search(kind)) == 1
+
+
+USUAL = (
+    "A",
+    "I",
+    "AU",
+    "1.2.3",
+    "ISO",
+    "URI",
+    "a  b",
+    "00000000",
+    "2025",
+    "202501011530-0500",
+    '""',
+    "  ",
+    "\x01",
+    "9" * 30,
+)
+VALUES = (st.sampled_from(USUAL) | st.text(max_size=6)).map(lambda value: escape(value, Delimiters()))
+FIELDS = st.lists(st.lists(VALUES, max_size=3).map("&".join), max_size=9).map("^".join)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(FIELDS, max_size=12), st.lists(FIELDS, max_size=46), st.lists(FIELDS, max_size=26))
+def test_whatever_stands_in_the_fields_the_bundle_is_valid(pid: list[str], pv1: list[str], txa: list[str]) -> None:
+    lines = (r"MSH|^~\&|A|B|C|D|2025||MDM^T06|1|P|2.5", *(map("|".join, (["PID", *pid], ["PV1", *pv1], ["TXA", *txa]))))
+    raw = "\r".join((*lines, "OBX|1|TX|||HTN")).encode("utf-8", "ignore")
+    try:
+        bundle = to_bundle(CodedNote(note=note_from_message(parse(raw), Settings())))
+    except InputError:
+        return
+    check(bundle)

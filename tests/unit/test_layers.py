@@ -1,0 +1,66 @@
+"""The layers: which part of the package may import which. Only what composes sees everything."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "fhir_coder"
+BASE = {"errors", "model", "settings", "tables"}
+# Part -> the parts that it may import besides itself; None: any.
+ALLOWED: dict[str, set[str] | None] = {
+    "errors": set(),
+    "model": set(),
+    "tables": {"errors"},
+    "settings": {"errors"},
+    "terminology": BASE,
+    "ingest": BASE,
+    "nlp": BASE | {"terminology"},
+    "linking": BASE | {"terminology"},
+    "coding": BASE,
+    "fhir": BASE,
+    "delivery": BASE,
+    "report": BASE,
+    "prepare": BASE | {"linking", "terminology"},
+    "pipeline": BASE | {"coding", "linking", "nlp", "prepare", "terminology"},
+    "service": None,
+    "demo": None,
+    "cli": None,
+    "__init__": None,
+    "__main__": None,
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "fhir_coder":
+                names = [f"fhir_coder.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("fhir_coder.")}
+    return found
+
+
+def test_every_part_has_its_layer() -> None:
+    assert {_part(path) for path in MODULES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports(path: Path) -> None:
+    part = _part(path)
+    allowed = ALLOWED[part]
+    if allowed is not None:
+        assert _imports(path) - {part} <= allowed
