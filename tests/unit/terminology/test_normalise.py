@@ -27,6 +27,11 @@ ANY_TEXT = st.text(max_size=80)
         ("follow-up", "follow up"),
         ("Sjögren syndrome", "Sjogren's syndrome"),
         ("type\n2 diabetes", "type 2 diabetes"),
+        pytest.param(
+            "tumours",
+            "tumor",
+            marks=pytest.mark.xfail(strict=True, reason="the plural is taken off after the British ending was looked for"),
+        ),
     ],
 )
 def test_ways_to_write_one_name(one: str, other: str) -> None:
@@ -74,8 +79,8 @@ def test_no_abbreviation(name: str) -> None:
 @given(ANY_TEXT)
 @example("İstanbul ǅ ﬁ ß ²")
 @example("kidneiess boaes")
-def test_normalising_changes_a_normal_form_no_more_than_once(text: str) -> None:
-    """It need not be idempotent word by word ("boaess"), but the same text always has the same form."""
+def test_normal_form_is_made_word_by_word_in_ascii(text: str) -> None:
+    """It need not be idempotent: a stem need not be a word, and may look like a plural once more ("kidneiess")."""
     key = normalise(text)
     assert key == normalise(text)
     assert key == " ".join(normalise_word(match.group()) for match in WORD.finditer(text))

@@ -52,10 +52,14 @@ def test_unknown_code(store: ConceptStore) -> None:
 
 
 def test_inclusion_terms_are_names(store: ConceptStore) -> None:
-    terms = icd.get_inclusion_term("I10")
-    assert "High blood pressure" in terms
-    for term in terms:
-        assert "I10" in {name.concept.code for name in store.names(normalise(term))}
+    terms = [(code, term) for code in ("I10", "E11", "J45", "R07.9", "K21.9") for term in _terms(code)]
+    assert ("I10", "high blood pressure") in terms
+    for code, term in terms:
+        assert code in {name.concept.code for name in store.names(normalise(term))}, term
+
+
+def _terms(code: str) -> list[str]:
+    return [*icd.get_inclusion_term(code), *icd.get_includes(code)]
 
 
 def test_children(store: ConceptStore) -> None:
@@ -119,7 +123,7 @@ def test_names_are_looked_for_by_their_normal_form(store: ConceptStore) -> None:
 
 
 def test_name_of_a_row(store: ConceptStore) -> None:
-    row, system, code, text, _ = next(store.all_names())
+    row, system, code, text, *_ = next(iter(store.all_names()))
     name = store.name(row)
     assert (name.concept.system, name.concept.code, name.text) == (system, code, text)
 
