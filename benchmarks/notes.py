@@ -78,7 +78,9 @@ def main() -> None:
     coder = Coder.from_settings()
     texts = notes()
     length = sum(map(len, texts)) / len(texts)
-    coder(Note(text="Warm-up: chest pain."))
+    encoder_seconds: list[float] = []
+    with cpu(encoder_seconds):
+        coder.lookup("icd10cm", "too much sugar in the blood")  # the dense stage is loaded when it is first needed
 
     def whole(text: str) -> None:
         check(to_bundle(coder(Note(text=text))))
@@ -115,7 +117,10 @@ def main() -> None:
     console.print(table)
     for name, spent in stages.items():
         console.print(f"  {name:50} {spent * 1e3:6.1f} ms")
-    console.print(f"  start-up {seconds:.1f} s, {memory:.0f} MB; after the run {_resident():.0f} MB resident")
+    console.print(
+        f"  start-up {seconds:.1f} s, {memory:.0f} MB; the encoder, when first needed, {encoder_seconds[0]:.1f} CPU s"
+    )
+    console.print(f"  resident after the run, encoder loaded: {_resident():.0f} MB")
 
 
 def medspacy_default() -> Callable[[str], object]:

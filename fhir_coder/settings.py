@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     )
     max_candidates: int = Field(default=5, ge=1, le=50, description="Ranked candidates per entity and code system.")
 
-    max_note_chars: int = Field(default=20_000_000, ge=1, description="Longest note, in characters.")
+    max_note_chars: int = Field(
+        default=1_000_000, ge=1, description="Longest note, in characters; one million is about 350 pages."
+    )
     max_body_bytes: int = Field(default=50_000_000, ge=1, description="Largest HTTP body or MLLP message, in bytes.")
 
     ai_security_label: bool = Field(

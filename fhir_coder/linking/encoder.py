@@ -44,6 +44,9 @@ class Encoder:
     def __init__(self, folder: Path, pooling: Literal["mean", "cls"]) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        # Threads that wait for each other must sleep: spinning, they take minutes from whoever shares the cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
@@ -57,7 +60,8 @@ class Encoder:
             raise SettingsError(f"setting encoder: no model can be loaded from {folder}: {error}") from error
         self._torch = torch
         self._pooling = pooling
-        # Half the time on processors that have the instructions; seen to move no vector by more than 0.00004 (cosine).
+        # Half the time for many texts, on processors that have the instructions; seen to move no vector by more than
+        # 0.00004 (cosine). For a few texts the conversion of the weights costs more than it saves.
         self._bfloat16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     @property
@@ -70,19 +74,22 @@ class Encoder:
 
         Texts are batched by length, so that short ones are not padded to the longest.
         """
+        many = len(texts) > _BATCH
+        # A few texts are done before a second thread has started to spin.
+        self._torch.set_num_threads((os.cpu_count() or 1) if many else 1)
         vectors = np.empty((len(texts), self.width), dtype=np.float32)
         by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         for start in range(0, len(by_length), _BATCH):
             batch = by_length[start : start + _BATCH]
-            vectors[batch] = self._encode_batch([texts[position] for position in batch])
+            vectors[batch] = self._encode_batch([texts[position] for position in batch], self._bfloat16 and many)
             if advance:
                 advance(len(batch))
         return vectors
 
-    def _encode_batch(self, texts: list[str]) -> Vectors:
+    def _encode_batch(self, texts: list[str], bfloat16: bool) -> Vectors:
         torch = self._torch
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt")
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
             hidden = self._model(**tokens).last_hidden_state.float()
             if self._pooling == "cls":
                 pooled = hidden[:, 0]

@@ -39,7 +39,7 @@ _LEXICAL, _DENSE = 0.85, 0.8
 _CERTAIN = 0.9  # nothing better is looked for
 
 _KEPT = 100_000  # answers of the similarity stages that are remembered
-_SAYS_NOTHING = frozenset("unspecified without complication uncomplicated not specified and other of mention".split())
+_SAYS_NOTHING = frozenset("unspecified without complication uncomplicated not specified and of mention".split())
 _DEPTH = 4  # levels between a header and its leaves
 _SEARCH = 3  # similar names asked for per candidate wanted: several may be of one concept
 
@@ -86,7 +86,7 @@ class Linker:
             for system in query.systems
             if not found[system] or found[system][0].score < _CERTAIN
         }
-        self.prefetch(wanted, self._top)
+        self._prefetch(wanted, self._top)
         return [
             tuple(chain.from_iterable(self._ranked(query.text, system, found[system]) for system in query.systems))
             for query, found in zip(queries, certain, strict=True)
@@ -95,11 +95,13 @@ class Linker:
     def lookup(self, text: str, system: str, top: int) -> tuple[Candidate, ...]:
         """Return the `top` candidates of one code system for a description, from every stage."""
         certain = self._certain(Query(text, (system,)))[system]
-        self.prefetch({(text, system)}, top)
+        self._prefetch({(text, system)}, top)
         return _merged(certain, self._similar[text, system, top], top)
 
     def _ranked(self, text: str, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
-        return _merged(certain, self._similar.get((text, system, self._top), ()), self._top)
+        # What another note or a lookup left behind must not change this one's candidates.
+        is_settled = certain and certain[0].score >= _CERTAIN
+        return _merged(certain, () if is_settled else self._similar.get((text, system, self._top), ()), self._top)
 
     def _certain(self, query: Query) -> dict[str, list[Candidate]]:
         """Return the candidates of the stages exact, normalised and mapped."""
@@ -163,30 +165,40 @@ class Linker:
                     found.append(_candidate_of(concept, source.display, score, "mapped"))
         return found
 
-    def prefetch(self, wanted: set[tuple[str, str]], top: int) -> None:
+    def _prefetch(self, wanted: set[tuple[str, str]], top: int) -> None:
         """Find and keep the similar candidates of many (text, system) at once: one batch for the encoder."""
+        if len(self._similar) > _KEPT:
+            self._similar.clear()
         by_system: dict[str, list[str]] = {}
         for text, system in sorted(wanted):
             if (text, system, top) not in self._similar:
                 by_system.setdefault(system, []).append(text)
+        unsettled: dict[str, list[str]] = {}
         for system, texts in by_system.items():
             keys = [normalise(text) for text in texts]
-            lexical = self._lexical.search(keys, system, top * _SEARCH)
-            for text, hits in zip(texts, lexical, strict=True):
+            for text, hits in zip(texts, self._lexical.search(keys, system, top * _SEARCH), strict=True):
                 self._keep((text, system, top), self._candidates(hits, _LEXICAL, "lexical"))
-            unsettled = [text for text in texts if self._is_unsettled((text, system, top))]
-            if unsettled and self._dense:
-                for text, hits in zip(unsettled, self._dense.search(unsettled, system, top * _SEARCH), strict=True):
-                    before = self._similar[text, system, top]
-                    self._keep((text, system, top), [*before, *self._candidates(hits, _DENSE, "dense")])
+                if self._is_unsettled((text, system, top)):
+                    unsettled.setdefault(system, []).append(text)
+        if unsettled and self._dense:
+            self._add_dense(self._dense, unsettled, top)
+
+    def _add_dense(self, dense: DenseIndex, unsettled: dict[str, list[str]], top: int) -> None:
+        """Add the names that are near in meaning, each text being encoded once for all code systems."""
+        texts = sorted({text for texts in unsettled.values() for text in texts})
+        vectors = dense.encode(texts)
+        rows = {text: row for row, text in enumerate(texts)}
+        for system, wanted in unsettled.items():
+            found = dense.search(vectors[[rows[text] for text in wanted]], system, top * _SEARCH)
+            for text, hits in zip(wanted, found, strict=True):
+                before = self._similar[text, system, top]
+                self._keep((text, system, top), [*before, *self._candidates(hits, _DENSE, "dense")])
 
     def _is_unsettled(self, key: tuple[str, str, int]) -> bool:
         candidates = self._similar[key]
         return not candidates or candidates[0].score < _LEXICAL * _CERTAIN
 
     def _keep(self, key: tuple[str, str, int], candidates: Sequence[Candidate]) -> None:
-        if len(self._similar) >= _KEPT:
-            self._similar.clear()
         self._similar[key] = _merged(candidates, (), key[2])
 
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
@@ -201,6 +213,8 @@ def _says_no_more(leaf: str, header: str) -> bool:
     """
     known = set(normalise(header).split())
     words = normalise(leaf).split()
+    if "complication" in words and "without" not in words and "complication" not in known:
+        return False
     # "unspecified eye", "unspecified side": the one word behind says what is not known.
     added = [
         word

@@ -67,19 +67,21 @@ class Reader:
             if position >= 0 and mention.end <= sentences[position][1]:
                 mentions.append((mention, sentences[position]))
         placed = []
-        for position, (mention, sentence) in enumerate(mentions):
-            before = mentions[position - 1][0].end if position else 0
-            after = next((other.start for other, _ in mentions[position + 1 :] if _is_boundary(other)), len(text))
+        boundary = len(text)  # where the next test or medication begins
+        for position in range(len(mentions) - 1, -1, -1):
+            mention, sentence = mentions[position]
             section = finder.at(mention.start)
             place = Place(
                 text=text,
                 sentence=sentence,
                 section=section.category if section else None,
-                next_start=min(sentence[1], after),
-                previous_end=max(sentence[0], before),
+                next_start=min(sentence[1], boundary),
+                previous_end=max(sentence[0], mentions[position - 1][0].end if position else 0),
             )
             placed.append((mention, place))
-        return placed
+            if _is_boundary(mention):
+                boundary = mention.start
+        return placed[::-1]
 
     def _assert(
         self, text: str, sentence: tuple[int, int], chosen: Sequence[tuple[Mention, Place, Sense]]

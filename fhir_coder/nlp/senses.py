@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from fhir_coder.errors import TableError
@@ -23,7 +23,7 @@ from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
 _NEXT_WORD = 20  # characters in which the next word begins
-_AROUND = 250  # characters on each side in which a cue counts
+_AROUND = 250  # characters on each side, at least, in which a cue counts
 _IN_SENTENCE, _IN_SECTION, _NEAR = 3, 2, 1  # votes
 
 # Of several types that fit a mention equally well, the first.
@@ -89,7 +89,7 @@ def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
             _AbbreviationSense(
                 row["sense"],
                 type_,
-                split(row["cues"].lower()),
+                tuple(f" {normalise(cue)} " for cue in split(row["cues"])),
                 frozenset(split(row["sections"])),
                 row["default"] == "yes",
             )
@@ -134,17 +134,22 @@ def _expand(
 
 def _votes(sense: _AbbreviationSense, mention: Mention, place: Place) -> int:
     start, end = place.sentence
-    sentence = f" {normalise(place.text[start : mention.start])} | {normalise(place.text[mention.end : end])} "
-    around = place.text[max(0, mention.start - _AROUND) : mention.end + _AROUND]
-    near = f" {normalise(around)} "
+    sentence = _words(place.text[start:end])
+    block = mention.start // _AROUND * _AROUND
+    near = _words(place.text[max(0, block - _AROUND) : block + 2 * _AROUND])
     votes = _IN_SECTION if place.section in sense.sections else 0
     for cue in sense.cues:
-        key = f" {normalise(cue)} "
-        if key in sentence:
+        if cue in sentence:
             votes += _IN_SENTENCE
-        elif key in near:
+        elif cue in near:
             votes += _NEAR
     return votes
+
+
+@lru_cache(maxsize=64)
+def _words(text: str) -> str:
+    """Return the normal form of a sentence or passage, which many abbreviations in it ask for."""
+    return f" {normalise(text)} "
 
 
 def _of_type(names: tuple[StoredName, ...], type_: EntityType) -> tuple[StoredName, ...]:

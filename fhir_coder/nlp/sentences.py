@@ -14,7 +14,7 @@ from fhir_coder.model import Section
 from fhir_coder.tables import read_table
 
 # A run of end punctuation before white space, or a line break with the white space around it.
-_BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>[ \t]*(?:\r\n?|\n)\s*)")
+_BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>(?<![ \t])[ \t]*(?:\r\n?|\n)\s*)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
 # A line was wrapped when its next word would not have fitted into the note's longest line; lines longer than this

@@ -26,13 +26,16 @@ _SHORT = 2  # letters
 _ABBREVIATION = 7  # letters; a longer name in capitals is a name that happens to be in capitals
 
 
+_LONGEST_WORD = 64  # characters; longer ones are no words, and must not fill the cache
+_NO_WORD = "\x00"  # equals no word of any name
+
+
 @lru_cache(maxsize=1 << 18)
-def normalise_word(word: str) -> str:
-    """Return the normal form of one word: ASCII, lower case, American spelling, singular."""
+def _normalise_word(word: str) -> str:
     folded = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower()
     folded = _POSSESSIVE.sub("", folded).replace("'", "").replace(".", "")
-    if not folded:  # a script without ASCII equivalents: keep it apart from every name
-        return "\x00"
+    if not folded:  # a script without ASCII equivalents
+        return _NO_WORD
     if len(folded) > 4:
         folded = folded.replace("ae", "e").replace("oe", "e")
         if folded.endswith("our"):
@@ -42,6 +45,11 @@ def normalise_word(word: str) -> str:
         elif folded.endswith("s") and not folded.endswith(("ss", "us", "is")):
             folded = folded[:-1]
     return folded
+
+
+def normalise_word(word: str) -> str:
+    """Return the normal form of one word: ASCII, lower case, American spelling, singular."""
+    return _normalise_word(word) if len(word) <= _LONGEST_WORD else _NO_WORD
 
 
 def normalise(text: str) -> str:

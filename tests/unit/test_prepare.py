@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from fhir_coder import prepare
 from fhir_coder.errors import TerminologyError
-from fhir_coder.model import EntityType
+from fhir_coder.model import CODE_SYSTEMS, HPO, ICD10CM, EntityType
 from fhir_coder.settings import Settings
 from fhir_coder.tables import folder
 from fhir_coder.terminology import build
@@ -35,8 +34,6 @@ def _release(system: str, *codes: str) -> Release:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources of a few concepts, one for each code system that gets an index."""
-    from fhir_coder.model import HPO, ICD10CM, CODE_SYSTEMS  # noqa: I001
-
     monkeypatch.setattr(build.icd10cm, "load", lambda: _release(ICD10CM, "A00", "A01"))
     others = [system for system in CODE_SYSTEMS.values() if system != ICD10CM]
     monkeypatch.setattr(build.starter, "load", lambda: [_release(system, "1", "2") for system in others])
@@ -94,7 +91,7 @@ def test_a_data_folder_that_cannot_be_made(small: None, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the tables, which the fingerprint is taken of."""
     copied = tmp_path / "mappings"
     source = folder("mappings")
@@ -105,7 +102,7 @@ def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         return copied if name == "mappings" else folder(name)
 
     monkeypatch.setattr(build, "folder", of_ours)
-    yield copied
+    return copied
 
 
 @pytest.mark.parametrize("name", ["starter/snomed/oncology.csv", "starter/releases.csv", "common_words.csv"])

@@ -65,9 +65,7 @@ def test_json_has_the_contract_s_fields() -> None:
         "length": 30,
     }
     first = data["entities"][0]
-    assert set(first) == set(
-        "text start end type section assertion attributes codings candidates abstained".split()
-    )
+    assert set(first) == set("text start end type section assertion attributes codings candidates abstained".split())
     assert set(first["codings"][0]) >= {"system", "code", "display", "version", "score"}
     assert set(first["candidates"][0]) == {"system", "code", "display", "version", "score", "matched", "stage"}
     relation = data["relations"][0]

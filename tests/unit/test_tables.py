@@ -15,7 +15,7 @@ COLUMNS = ("word", "meaning")
 @pytest.fixture
 def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of tables of our own."""
-    monkeypatch.setattr(tables, "folder", lambda name: tmp_path)
+    monkeypatch.setattr(tables, "folder", lambda _: tmp_path)
     return tmp_path
 
 

@@ -77,6 +77,6 @@ def test_load(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hpo, "find_spec", lambda name: None)
+    monkeypatch.setattr(hpo, "find_spec", lambda _: None)
     with pytest.raises(TerminologyError, match=re.escape("requirements-data.txt")):
         hpo.obo_path()

@@ -30,7 +30,9 @@ ANY_TEXT = st.text(max_size=80)
         pytest.param(
             "tumours",
             "tumor",
-            marks=pytest.mark.xfail(strict=True, reason="the plural is taken off after the British ending was looked for"),
+            marks=pytest.mark.xfail(
+                strict=True, reason="the plural is taken off after the British ending was looked for"
+            ),
         ),
     ],
 )

@@ -123,9 +123,9 @@ def test_names_are_looked_for_by_their_normal_form(store: ConceptStore) -> None:
 
 
 def test_name_of_a_row(store: ConceptStore) -> None:
-    row, system, code, text, *_ = next(iter(store.all_names()))
-    name = store.name(row)
-    assert (name.concept.system, name.concept.code, name.text) == (system, code, text)
+    row = next(store.all_names())
+    name = store.name(row.row)
+    assert (name.concept.system, name.concept.code, name.text) == (row.system, row.code, row.text)
 
 
 def test_words_in_any_order(store: ConceptStore) -> None:

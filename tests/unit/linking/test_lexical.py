@@ -1,0 +1,47 @@
+"""Similar letters: misspellings find their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fhir_coder.linking.lexical import LexicalIndex
+from fhir_coder.model import CODE_SYSTEMS, SNOMED
+from fhir_coder.pipeline import Coder
+from fhir_coder.terminology.normalise import normalise
+from fhir_coder.terminology.store import ConceptStore
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("diabetis mellitus", "73211009"),
+        ("hypertention", "38341003"),
+        ("pnuemonia", "233604007"),
+        ("migrane", "37796009"),
+    ],
+)
+def test_a_misspelling_finds_its_name(coder: Coder, text: str, code: str) -> None:
+    found = {candidate.code: candidate.stage for candidate in coder.lookup("snomed", text, 5)}
+    assert found.get(code) == "lexical"
+
+
+@pytest.fixture(scope="module")
+def index(store: ConceptStore) -> LexicalIndex:
+    """The index beside the store."""
+    return LexicalIndex(Path(store.path).parent)
+
+
+def test_search(index: LexicalIndex, store: ConceptStore) -> None:
+    known, nothing = index.search([normalise("hypertension"), ""], SNOMED, 3)
+    assert len(known) == 3
+    assert known[0].similarity == pytest.approx(1)
+    assert store.name(known[0].row).text.lower() == "hypertension"
+    assert [hit.similarity for hit in known] == sorted((hit.similarity for hit in known), reverse=True)
+    assert nothing == []
+
+
+@pytest.mark.parametrize("system", CODE_SYSTEMS.values())
+def test_every_code_system_has_an_index(index: LexicalIndex, system: str) -> None:
+    assert index.search(["pain walker lisinopril potassium"], system, 1)[0]

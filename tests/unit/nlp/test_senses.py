@@ -1,0 +1,82 @@
+"""What a mention means where its name can mean several things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fhir_coder.model import ICD10CM, LOINC, SNOMED
+
+Case = tuple[str, str, str, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "type_", "code"),
+    [
+        ("He has MS with optic neuritis and takes interferon.", "MS", "disease", "24700007"),
+        ("Echo showed MS with a diastolic murmur.", "MS", "disease", "79619009"),
+        ("AS with a severe valve gradient on echo.", "AS", "disease", "60573004"),
+        ("RA on methotrexate with joint pain.", "RA", "disease", "69896004"),
+        ("PT 13.2 sec, INR 1.1", "PT", "lab-test", "5902-2"),
+        ("Potassium 4.2 mmol/L today.", "Potassium", "lab-test", "2823-3"),
+        ("Na 140, K 5.1, Cl 101", "K", "lab-test", "2823-3"),
+        ("potassium chloride 20 mEq daily", "potassium chloride", "medication", "8591"),
+        ("digoxin 0.25 mg daily", "digoxin", "medication", "3407"),
+        ("BP 120/80, hr 110", "hr", "vital-sign", "8867-4"),
+    ],
+)
+def test_meaning(read: Any, text: str, words: str, type_: str, code: str) -> None:
+    entity = read.one(text, words)
+    assert entity.type == type_
+    assert code in {coding.code for coding in entity.codings}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SpO2 98% on RA.",
+        "PT consult for gait and rehab.",
+        "PT denies it and has reported so.",
+        "Fall precautions. Influenza vaccine given.",
+        "THE PATIENT WITH MS AND ALL OTHER PROBLEMS THAT ARE LISTED BELOW",
+        "Cold weather. Fell in love.",
+    ],
+)
+def test_no_entity(read: Any, text: str) -> None:
+    found = set(read.texts(text)) & {"RA", "PT", "Influenza", "Fall", "ALL", "MS", "Cold", "Fell"}
+    assert found == set()
+
+
+def test_what_stays_open_is_said_to_be_open(read: Any) -> None:
+    entity = read.one("He has MS.", "MS")
+    assert entity.codings == ()
+    assert "multiple sclerosis" in entity.abstained
+    assert "mitral stenosis" in entity.abstained
+
+
+@pytest.mark.xfail(
+    strict=True, reason="no name of the store is the medication 'potassium'; it stays a test without a value"
+)
+def test_potassium_with_a_dose_is_a_medication(read: Any) -> None:
+    assert read.one("Potassium 20 mEq PO daily.", "Potassium").type == "medication"
+
+
+@pytest.mark.xfail(strict=True, reason="the value does not decide for the abbreviation's sense that is a test")
+def test_k_with_a_value_needs_no_other_cue(read: Any) -> None:
+    assert read.one("K 4.2", "K").coding(LOINC)
+
+
+@pytest.mark.xfail(strict=True, reason="the unit 'mg' before a number is taken for magnesium and its value")
+def test_a_unit_is_no_test(read: Any) -> None:
+    assert "mg" not in read.texts("hydrocodone/acetaminophen 5/325 mg 1-2 tabs q6h prn pain")
+
+
+@pytest.mark.xfail(strict=True, reason="'insulin' alone is no medication of the store")
+def test_insulin(read: Any) -> None:
+    assert read.one("insulin 10 units SC", "insulin").type == "medication"
+
+
+def test_gene_names_and_problems_keep_apart(read: Any) -> None:
+    entity = read.one("He has diabetes.", "diabetes")
+    assert (entity.coding(SNOMED).code, entity.coding(ICD10CM).code) == ("73211009", "E11.9")
