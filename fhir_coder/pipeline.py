@@ -60,7 +60,7 @@ class Coder:
 
         `min_confidence` (0..1) takes the place of the setting of that name.
 
-        Raises `InputError` when the note is longer than the setting `max_note_chars`.
+        Raises `InputError` when the note is longer than the setting `max_note_chars`, or no valid Unicode.
         """
         return self._code([note], min_confidence)[0]
 
@@ -109,6 +109,12 @@ class Coder:
                 place="text",
                 code="too-long",
             )
+        try:
+            note.text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the character at offset {error.start} is half of a surrogate pair: decode the text anew", place="text"
+            ) from error
         return self.reader.read(note.text)
 
 

@@ -35,8 +35,8 @@ def embedded_folder() -> Path:
 class Encoder:
     """A Hugging Face encoder in a local folder; token vectors are pooled by `mean` or taken from `cls`.
 
-    torch and transformers are imported here, not above: they cost seconds and hundreds of megabytes, which
-    a start without the dense stage must not pay.
+    transformers is imported here, not above, and the model is read here: they cost seconds and hundreds of megabytes,
+    which a start without the dense stage must not pay.
 
     Raises `SettingsError` when the folder holds no model.
     """

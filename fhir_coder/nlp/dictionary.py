@@ -20,6 +20,7 @@ from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _SHORT = 2  # letters; an abbreviation this short always needs its own case
 _FEW_CAPITALS = 0.01  # of the letters
+_UNITS = frozenset({"mg", "g", "l", "u", "ml"})  # in lower case a unit, not a test
 _VALUE = re.compile(r"[\s:=]{0,3}[<>]?\d")
 
 
@@ -73,12 +74,12 @@ class Dictionary:
             return None
         shouted = _is_shouted(text, start, end)
         is_word = key in common_words()
-        measured = bool(_VALUE.match(text, end))
+        measured = bool(_VALUE.match(text, end)) and key not in _UNITS
         names = tuple(
             name
             for name in self._store.names(key)
             if _case_fits(name.text, surface, is_word, shouted)
-            # "hr 110", "k 4.2": the value tells what the case does not.
+            # "hr 110", "k 4.2": the value tells what the case does not; but "325 mg 1-2 tabs" is no magnesium.
             or (measured and name.concept.type in TEST_TYPES)
         )
         abbreviation = self._abbreviations.get(key)

@@ -24,7 +24,7 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+|\d{1,7}(?:\.\d{1,4})?|\.\d{1,4}|one|two|three|fou
 # "5/325" is the strength of a combination, "1-2" a range.
 _QUANTITY = re2.compile(
     rf"(?i)(?P<combined>\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)+)[\s-]?"
-    rf"|\b(?P<number>{_NUMBER})(?:\s*(?:-|–|to)\s*(?P<high>{_NUMBER}))?[\s-]?"
+    rf"|(?P<number>\b(?:{_NUMBER})|\.\d{{1,4}})(?:\s*(?:-|–|to)\s*(?P<high>{_NUMBER}))?[\s-]?"
 )
 _WORDS = {"one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "half": 0.5}
 _SPAN = {

@@ -27,7 +27,7 @@ _QUANTITY = re2.compile(rf"{_BETWEEN}(?P<comparator>{_COMPARATOR})?\s*(?P<number
 _PRESSURE = re2.compile(rf"{_BETWEEN}(?P<systolic>\d{{2,3}})\s*(?:/|over)\s*(?P<diastolic>\d{{2,3}})\b(?P<rest>)")
 _FINDING = re2.compile(
     rf"(?i){_BETWEEN}(?P<finding>(?:weakly |strongly )?positive|negative|non-?reactive|reactive|trace|undetectable"
-    r"|not detected|detected|\d\+|within normal limits|wnl|normal|unremarkable)\b"
+    rf"|not detected|detected|within normal limits|wnl|normal|unremarkable)\b|{_BETWEEN}(?P<grade>\d\+)"
 )
 _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  # a date, a time, a fraction, a range
 
@@ -50,6 +50,8 @@ def read_measurement(text: str, end: int, limit: int, measures: tuple[Measure, .
     if match is None:
         return _finding(window, end)
     behind = window[match.end() :]
+    if behind.startswith("+"):  # a grade: "protein 2+"
+        return _finding(window, end)
     if _AFTER_NUMBER.match(behind):
         return {}
     unit, unit_text = _unit(behind)
@@ -80,7 +82,7 @@ def _pressure(window: str, end: int) -> Mapping[str, Any]:
     if match is None:
         return {}
     systolic, diastolic = int(match.group("systolic")), int(match.group("diastolic"))
-    if not diastolic < systolic <= 350 or diastolic < 10:  # noqa: PLR2004: millimetres of mercury
+    if not diastolic < systolic <= 350 or diastolic < 10:  # millimetres of mercury
         return {}
     return {"systolic": systolic, "diastolic": diastolic, "unit": "mm[Hg]", "value_end": end + match.end()}
 
@@ -89,7 +91,7 @@ def _finding(window: str, end: int) -> Mapping[str, Any]:
     match = _FINDING.match(window)
     if match is None:
         return {}
-    return {"value_text": match.group("finding").lower(), "value_end": end + match.end()}
+    return {"value_text": (match.group("finding") or match.group("grade")).lower(), "value_end": end + match.end()}
 
 
 def _unit(behind: str) -> tuple[str, str]:

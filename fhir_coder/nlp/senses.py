@@ -106,7 +106,7 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     listed = abbreviations().get(surface)
     if listed is None and not mention.names:  # `cp` in a note without capitals
         listed = abbreviations().get(surface.upper())
-    if listed is not None:
+    if listed is not None and not (_has_test(mention) and _measurement(mention, mention.names, place, store)):
         return _expand(mention, listed, place, store)
     return _by_type(mention, mention.names, place, store)
 
@@ -188,6 +188,8 @@ def _is_possible(
     if type_ in TEST_TYPES:
         if measurement:
             return True
+        if is_dose(place.text, mention.end, place.sentence[1]):
+            return False
         is_short = is_abbreviation(place.text[mention.start : mention.end]) and len(mention.key) <= 2
         is_everyday = type_ is EntityType.VITAL_SIGN and " " not in mention.key  # "weight", "pulse", "temp"
         return not (needs or is_short or is_everyday)
@@ -204,9 +206,9 @@ def _decide(
     dosage: Mapping[str, Any],
 ) -> EntityType:
     tests = types & TEST_TYPES
-    if EntityType.MEDICATION in types and (
-        "dose" in dosage or place.section in _MEDICATION_SECTIONS or (is_taken(dosage) and not measurement)
-    ):
+    is_measured = measurement and not ({"frequency", "route", "form"} & dosage.keys())
+    is_dosed = is_taken(dosage) or place.section in _MEDICATION_SECTIONS
+    if EntityType.MEDICATION in types and is_dosed and not is_measured:
         return EntityType.MEDICATION
     if tests and measurement:
         return min(tests, key=_ORDER.index)
@@ -223,6 +225,10 @@ def _decide(
         )
         return EntityType(authority.type) if authority else min(problems, key=_ORDER.index)
     return min(types, key=_ORDER.index)
+
+
+def _has_test(mention: Mention) -> bool:
+    return any(_is_test(name) for name in mention.names)
 
 
 def _is_test(name: StoredName) -> bool:

@@ -38,12 +38,12 @@ def _normalise_word(word: str) -> str:
         return _NO_WORD
     if len(folded) > 4:
         folded = folded.replace("ae", "e").replace("oe", "e")
-        if folded.endswith("our"):
-            folded = folded[:-3] + "or"
         if folded.endswith("ies"):
             folded = folded[:-3] + "y"
         elif folded.endswith("s") and not folded.endswith(("ss", "us", "is")):
             folded = folded[:-1]
+        if folded.endswith("our"):
+            folded = folded[:-3] + "or"
     return folded
 
 

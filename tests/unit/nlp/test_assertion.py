@@ -96,10 +96,10 @@ def _short(reason: str, text: str, expected: str) -> Any:
         ("Physical Exam:\nNo edema.\nRash on the arm.", "edema N; Rash"),
         # Where the program falls short.
         _short("'mother' with 'denies that he has' undoes the negation", "Mother denies that he has fever.", "fever N"),
-        _short("'unlikely' is no cue", "Unlikely pulmonary embolism.", "pulmonary embolism P"),
-        _short("an answer behind a colon is not read", "Fever: no\nCough: yes", "Fever N; Cough"),
+        ("Unlikely pulmonary embolism.", "pulmonary embolism N"),
+        ("Fever: no\nCough: yes", "Fever N; Cough"),
         _short("a cue does not reach the list below it", "Denies:\n- fever\n- cough", "fever N; cough N"),
-        _short("'last year' is no cue", "He had pneumonia last year.", "pneumonia O"),
+        ("He had pneumonia last year.", "pneumonia O"),
     ],
 )
 def test_said(read: Any, text: str, expected: str) -> None:

@@ -42,11 +42,7 @@ def _read(text: str, drug: str = "X") -> Any:
         ("X 5,000 units SC q8h", {"dose": 5000, "ucum": "[iU]", "route": "subcutaneous"}),
         ("X 5 mg po qhs", {"timing": {**DAILY, "when": ["HS"]}}),
         ("X 75 mcg qAM", {"dose": 75, "ucum": "ug", "timing": {**DAILY, "when": ["MORN"]}}),
-        pytest.param(
-            "X .5 mg daily",
-            {"dose": 0.5},
-            marks=pytest.mark.xfail(strict=True, reason="a number that begins with a dot is not found"),
-        ),
+        ("X .5 mg daily", {"dose": 0.5}),
         (
             "X patch 25 mcg/hr q72h",
             {"dose": 25, "ucum": "ug/h", "timing": {"frequency": 1, "period": 72, "periodUnit": "h"}},

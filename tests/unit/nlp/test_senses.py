@@ -55,26 +55,23 @@ def test_what_stays_open_is_said_to_be_open(read: Any) -> None:
     assert "mitral stenosis" in entity.abstained
 
 
-@pytest.mark.xfail(
-    strict=True, reason="no name of the store is the medication 'potassium'; it stays a test without a value"
-)
 def test_potassium_with_a_dose_is_a_medication(read: Any) -> None:
     assert read.one("Potassium 20 mEq PO daily.", "Potassium").type == "medication"
 
 
-@pytest.mark.xfail(strict=True, reason="the value does not decide for the abbreviation's sense that is a test")
 def test_k_with_a_value_needs_no_other_cue(read: Any) -> None:
     assert read.one("K 4.2", "K").coding(LOINC)
 
 
-@pytest.mark.xfail(strict=True, reason="the unit 'mg' before a number is taken for magnesium and its value")
 def test_a_unit_is_no_test(read: Any) -> None:
     assert "mg" not in read.texts("hydrocodone/acetaminophen 5/325 mg 1-2 tabs q6h prn pain")
 
 
-@pytest.mark.xfail(strict=True, reason="'insulin' alone is no medication of the store")
-def test_insulin(read: Any) -> None:
-    assert read.one("insulin 10 units SC", "insulin").type == "medication"
+def test_insulin_alone_is_a_medication_that_is_not_coded(read: Any) -> None:
+    entity = read.one("insulin 10 units SC", "insulin")
+    assert entity.type == "medication"
+    assert not entity.codings
+    assert "insulin glargine" in entity.abstained
 
 
 def test_gene_names_and_problems_keep_apart(read: Any) -> None:

@@ -69,9 +69,7 @@ def normalise(label: str) -> frozenset[str]:
     text = text.replace("ae", "e").replace("oe", "e").replace("tumour", "tumor")
     words = [word for word in re.findall(r"[a-z0-9]+", text) if word not in FILLER]
     return frozenset(
-        word[:-1]
-        if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
-        else word
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
         for word in words
     )
 
@@ -245,8 +243,7 @@ def test_icd10cm_codes_are_billable() -> None:
     wrong = [
         f"{at} {row['icd10cm']}"
         for at, row in load_rows()
-        if row["icd10cm"]
-        and not (icd.is_valid_item(row["icd10cm"]) and icd.is_leaf(row["icd10cm"]))
+        if row["icd10cm"] and not (icd.is_valid_item(row["icd10cm"]) and icd.is_leaf(row["icd10cm"]))
     ]
     assert wrong == []
 
