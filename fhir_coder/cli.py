@@ -21,6 +21,8 @@ from fhir_coder.errors import FhirCoderError, SettingsError
 from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from fhir_coder.model import CodedNote, Note
 
 _PIPE_WIDTH = 160
@@ -135,8 +137,7 @@ def _show(coded: CodedNote, output: Format, settings: Settings) -> None:
     from fhir_coder.report import as_dict, table
 
     if output is Format.TABLE:
-        # A pipe has no width; rich would take 80 and cut the table.
-        Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table(coded))
+        _print(table(coded))
     elif output is Format.JSON:
         _print_json(as_dict(coded))
     else:
@@ -211,7 +212,7 @@ def lookup(
         if output is LookupFormat.JSON:
             _print_json({"text": text, "candidates": [asdict(candidate) for candidate in candidates]})
         else:
-            Console().print(candidate_table(text, candidates))
+            _print(candidate_table(text, candidates))
 
 
 @app.command()
@@ -264,7 +265,12 @@ def info(settings_file: SettingsFile = None) -> None:
     for release in store.releases():
         counts = (f"{release['concepts']:,}", f"{release['names']:,}")
         result.add_row(release["title"], release["version"], *counts, release["source"], release["sha256"][:12])
-    Console().print(result)
+    _print(result)
+
+
+def _print(table: Table) -> None:
+    # A pipe has no width; rich would take 80 and cut the table.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -93,11 +93,10 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
     behind = text[end : min(last, end + _WINDOW)]
     before = text[max(first, start - _BEFORE) : start]
     found: dict[str, Any] = {}
-    reach = 0  # how far behind the medication its words go
     amounts = _amounts(behind, tables.units)
-    if amounts:
-        reach = amounts[min(1, len(amounts) - 1)].end
-    found |= _dose(amounts[:3]) or _dose(_amounts(before, tables.units)[-1:])
+    used = _strength_and_dose(amounts[:3])
+    reach = max((amount.end for amount in used if amount), default=0)  # how far behind the medication its words go
+    found |= _dose(*used) or _dose(*_strength_and_dose(_amounts(before, tables.units)[-1:]))
     form, route = tables.forms.search(behind), tables.routes.search(behind)
     frequency = tables.frequencies.search(behind)
     if form:
@@ -152,10 +151,15 @@ def _amounts(text: str, units: Phrases[tuple[str, str]]) -> list[_Amount]:
     return amounts
 
 
-def _dose(amounts: list[_Amount]) -> dict[str, Any]:
-    """Tell strength and dose apart: "10 mg tablet, take 2 tablets" has both, "10 mg daily" only a dose."""
-    counted = next((amount for amount in amounts if amount.is_counted), None)
+def _strength_and_dose(amounts: list[_Amount]) -> tuple[_Amount | None, _Amount | None]:
+    """Tell the amount that is weighed from the one that is counted: "10 mg tablet, take 2 tablets"."""
     weighed = next((amount for amount in amounts if not amount.is_counted), None)
+    counted = next((amount for amount in amounts if amount.is_counted), None)
+    return weighed, counted
+
+
+def _dose(weighed: _Amount | None, counted: _Amount | None) -> dict[str, Any]:
+    """Return strength and dose; what is weighed is the dose when nothing is counted: "10 mg daily"."""
     found: dict[str, Any] = {}
     if weighed and (counted or weighed.value is None):
         found["strength"] = weighed.text
