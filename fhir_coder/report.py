@@ -23,7 +23,7 @@ def as_dict(coded: CodedNote) -> dict[str, Any]:
             "encounter": note.encounter,
             "document": note.document,
             "date": note.date.isoformat() if note.date else None,
-            "length": len(note.text),
+            "text": note.text,
         },
         "sections": [asdict(section) for section in coded.sections],
         "entities": [_entity(entity) for entity in coded.entities],

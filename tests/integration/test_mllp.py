@@ -161,7 +161,7 @@ def test_a_message_of_10_mb(inbox: Inbox) -> None:
         writer.write(frame(message(1, "HTN. " * 2_000_000)))
         assert await acknowledgement(reader) == ("AA", "M1")
 
-    talk(inbox, conversation)
+    talk(inbox, conversation, max_note_chars=20_000_000)
 
 
 def test_the_sender_of_the_hl7_package(inbox: Inbox, tmp_path: Path) -> None:

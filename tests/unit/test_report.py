@@ -62,7 +62,7 @@ def test_json_has_the_contract_s_fields() -> None:
         "encounter": None,
         "document": None,
         "date": "2026-03-01T09:30:00+00:00",
-        "length": 30,
+        "text": NOTE.note.text,
     }
     first = data["entities"][0]
     assert set(first) == set("text start end type section assertion attributes codings candidates abstained".split())
