@@ -12,12 +12,12 @@ Messages name resource, element and rule, never a value: values come from the no
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import fhirkit
+import orjson
 
 from fhir_coder.errors import ConformanceError
 from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION
@@ -27,7 +27,7 @@ Problem = tuple[str, str]  # element, what is wrong
 
 _HL7 = "http://terminology.hl7.org/CodeSystem/"
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_EMPTY = ("{}", "[]", '""', "null")  # what ele-1 forbids, as it looks in JSON
+_EMPTY = (b"{}", b"[]", b'""', b"null")  # what ele-1 forbids, as it looks in JSON
 # "Patient/7", with or without a server and a version, or the conditional "Patient?identifier=..." of a transaction.
 _REFERENCE = re.compile(
     r"(?:.*/)?(?P<type>[A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?|\?.+)", re.DOTALL
@@ -150,10 +150,10 @@ def _check_structure(bundle: Json, entries: list[Json]) -> None:
         outline["entry"] = [
             {**entry, "resource": _outline(entry["resource"])} if "resource" in entry else entry for entry in entries
         ]
-    text = json.dumps(outline, ensure_ascii=False)
     try:
-        issues = fhirkit.validate(text.encode("utf-8"))
-    except (fhirkit.ParseError, UnicodeEncodeError):
+        text = orjson.dumps(outline)
+        issues = fhirkit.validate(text)
+    except (fhirkit.ParseError, orjson.JSONEncodeError):
         # Their messages quote the content, so they are neither repeated nor chained.
         raise ConformanceError("Bundle: it is not FHIR JSON, or a text in it is not Unicode") from None
     for issue in issues:
@@ -235,7 +235,7 @@ def _general(resource: Json) -> Iterator[Problem]:
             yield "contained", "has a version (dom-4)"
         if "security" in contained.get("meta", {}):
             yield "contained", "has a security label (dom-5)"
-        if f'"#{contained.get("id")}"' not in json.dumps(resource):
+        if f'"#{contained.get("id")}"' not in orjson.dumps(resource).decode():
             yield "contained", "is not referred to (dom-3)"
 
 

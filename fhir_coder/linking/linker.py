@@ -81,7 +81,7 @@ class Linker:
         """Return the candidates of each query, per code system in the order asked for, best first."""
         certain = [self._certain(query) for query in queries]
         wanted = {
-            (query.text, system)
+            (_folded(query.text), system)
             for query, found in zip(queries, certain, strict=True)
             for system in query.systems
             if not found[system] or found[system][0].score < _CERTAIN
@@ -95,13 +95,15 @@ class Linker:
     def lookup(self, text: str, system: str, top: int) -> tuple[Candidate, ...]:
         """Return the `top` candidates of one code system for a description, from every stage."""
         certain = self._certain(Query(text, (system,)))[system]
-        self._prefetch({(text, system)}, top)
-        return _merged(certain, self._similar[text, system, top], top)
+        self._prefetch({(_folded(text), system)}, top)
+        return _merged(certain, self._similar[_folded(text), system, top], top)
 
     def _ranked(self, text: str, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
         # What another note or a lookup left behind must not change this one's candidates.
         is_settled = certain and certain[0].score >= _CERTAIN
-        return _merged(certain, () if is_settled else self._similar.get((text, system, self._top), ()), self._top)
+        return _merged(
+            certain, () if is_settled else self._similar.get((_folded(text), system, self._top), ()), self._top
+        )
 
     def _certain(self, query: Query) -> dict[str, list[Candidate]]:
         """Return the candidates of the stages exact, normalised and mapped."""
@@ -204,6 +206,11 @@ class Linker:
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
         found = (self._candidate(self._store.name(hit.row), hit.similarity * trust, stage) for hit in hits)
         return [candidate for candidate in found if candidate]
+
+
+def _folded(text: str) -> str:
+    """Return the form in which similar names are looked for and remembered: case and line breaks tell nothing."""
+    return " ".join(text.lower().split())
 
 
 def _says_no_more(leaf: str, header: str) -> bool:

@@ -18,10 +18,11 @@ from loguru import logger
 # PyRuSH, which medspaCy imports, logs the text that it reads.
 logger.disable("PyRuSH")
 
+import re2  # noqa: E402
 import spacy  # noqa: E402
 from medspacy.context import ConText, ConTextGraph, ConTextModifier, ConTextRule  # noqa: E402
 from spacy.matcher import PhraseMatcher  # noqa: E402
-from spacy.tokens import Doc  # noqa: E402
+from spacy.tokens import Doc, Span  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
 from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Temporality  # noqa: E402
@@ -71,48 +72,45 @@ class Assertions:
         # that a note may take, and whose pruning lets a shorter cue ("no") survive a longer one ("no increase in")
         # when three overlap (medspaCy 1.3.1). Scopes are medspaCy's.
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
-        self._patterns: list[tuple[str, re.Pattern[str]]] = []
+        self._patterns = _Patterns()
         for rank, rule in self._rules.items():
             if isinstance(rule.pattern, str):
-                self._patterns.append((rank, re.compile(rule.pattern, re.IGNORECASE)))
+                self._patterns.add(int(rank), rule.pattern)
             elif rule.pattern:
                 self._phrases.add(rank, [Doc(self._nlp.vocab, words=words) for words in _spelt_out(rule.pattern)])
             else:
                 self._phrases.add(rank, [self._nlp.make_doc(rule.literal.lower())])
+        self._patterns.compile()
 
     def read(self, text: str, sentence: tuple[int, int], targets: Sequence[Target]) -> list[Asserted]:
         """Return what a sentence of `text` asserts of each of the entities in it."""
         start, end = sentence
         # White space is made plain, one character for one, so that cues match over line breaks.
-        doc = self._nlp.make_doc(_SPACE.sub(" ", text[start:end]))
-        spans = [
-            doc.char_span(target.start - start, target.end - start, label=target.type, alignment_mode="expand")
-            for target in targets
-        ]
+        plain = _SPACE.sub(" ", text[start:end])
+        doc = self._nlp.make_doc(plain)
+        spans = [_span(doc, target.start - start, target.end - start, target.type) for target in targets]
         doc[0].is_sent_start = True
         for token in doc[1:]:
             token.is_sent_start = False
-        graph = ConTextGraph(targets=spans, modifiers=self._modifiers(doc))
+        graph = ConTextGraph(targets=spans, modifiers=self._modifiers(doc, plain))
         graph.update_scopes()
         graph.apply_modifiers()
-        cues: list[set[str]] = [set() for _ in targets]
+        # By place and not by entity: two entities may share a token, and then share its cues.
+        cues: dict[tuple[int, int], set[str]] = {(span.start, span.end): set() for span in spans}
         for span, modifier in graph.edges:
-            cues[spans.index(span)].add(modifier.category)
-        before = [doc.text[: target.start - start] for target in targets]
+            cues[span.start, span.end].add(modifier.category)
         return [
-            _by_section(_by_cues(categories, words, doc.text), target)
-            for categories, words, target in zip(cues, before, targets, strict=True)
+            _by_section(_by_cues(cues[span.start, span.end], plain[: target.start - start], plain), target)
+            for span, target in zip(spans, targets, strict=True)
         ]
 
-    def _modifiers(self, doc: Doc) -> list[ConTextModifier]:
+    def _modifiers(self, doc: Doc, text: str) -> list[ConTextModifier]:
         """Return the cues of a sentence: of those that overlap the longest, of equally long ones our own."""
-        names, text = self._nlp.vocab.strings, doc.text
+        names = self._nlp.vocab.strings
         found = [(start - end, -int(names[rank]), start, end) for rank, start, end in self._phrases(doc)]
-        for rank, pattern in self._patterns:
-            for match in pattern.finditer(text):
-                span = doc.char_span(*match.span(), alignment_mode="expand")
-                if span is not None and len(span):
-                    found.append((-len(span), -int(rank), span.start, span.end))
+        for rank, start, end in self._patterns.find(text):
+            span = _span(doc, start, end)
+            found.append((-len(span), -rank, span.start, span.end))
         taken: set[int] = set()
         modifiers = []
         for _, order, start, end in sorted(found):
@@ -120,6 +118,44 @@ class Assertions:
                 taken.update(range(start, end))
                 modifiers.append(ConTextModifier(self._rules[str(-order)], start, end, doc))
         return modifiers
+
+
+def _span(doc: Doc, start: int, end: int, label: str = "") -> Span:
+    """Return the tokens that hold the characters `start`:`end`; rules may ask for the label."""
+    span = doc.char_span(start, end, label=label, alignment_mode="expand")
+    return doc[0:0] if span is None else span  # None only for no characters at all
+
+
+class _Patterns:
+    """The rules that are regular expressions. One pass of re2 tells which of them a sentence can match at all."""
+
+    def __init__(self) -> None:
+        self._patterns: list[tuple[int, re.Pattern[str]]] = []
+        self._always: list[int] = []  # positions of those that look around, which re2 does not know
+        self._filter = re2.Set.SearchSet()
+        self._filtered: list[int] = []
+
+    def add(self, rank: int, pattern: str) -> None:
+        """Add a rule's pattern; case does not matter."""
+        position = len(self._patterns)
+        self._patterns.append((rank, re.compile(pattern, re.IGNORECASE)))
+        if any(looking in pattern for looking in ("(?=", "(?!", "(?<")):
+            self._always.append(position)
+        else:
+            self._filter.Add(f"(?i){pattern}")
+            self._filtered.append(position)
+
+    def compile(self) -> None:
+        """Make the filter ready, after the last `add`."""
+        self._filter.Compile()
+
+    def find(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Yield (rank, start, end) of every match in a text."""
+        possible = [self._filtered[index] for index in self._filter.Match(text) or ()]
+        for position in (*self._always, *possible):
+            rank, pattern = self._patterns[position]
+            for match in pattern.finditer(text):
+                yield rank, match.start(), match.end()
 
 
 def _spelt_out(pattern: list[dict[str, Any]]) -> Iterator[list[str]]:
