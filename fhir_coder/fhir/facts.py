@@ -79,6 +79,9 @@ def kind_of(entity: Entity) -> Kind | None:
     """Return the resource type that the entity becomes, or None when it is not written."""
     if entity.assertion.negated or entity.assertion.experiencer == "other":
         return None
+    if entity.attributes.get("ambiguous"):
+        # "MS" may be a disease, a drug or the mental status: nothing is stated that could be written.
+        return None
     if entity.assertion.experiencer == "family":
         return "FamilyMemberHistory" if entity.type in PROBLEM_TYPES else None
     if _is_allergy(entity):

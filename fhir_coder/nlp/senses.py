@@ -22,6 +22,7 @@ from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
+_STEM = 5  # letters from which a cue may be a stem: "embol", "rheumatolog"
 _NEXT_WORD = 20  # characters in which the next word begins
 _AROUND = 250  # characters on each side, at least, in which a cue counts
 _IN_SENTENCE, _IN_SECTION, _NEAR = 3, 2, 1  # votes
@@ -89,7 +90,7 @@ def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
             _AbbreviationSense(
                 row["sense"],
                 type_,
-                tuple(f" {normalise(cue)} " for cue in split(row["cues"])),
+                tuple(_cue(cue) for cue in split(row["cues"]) if normalise(cue)),
                 frozenset(split(row["sections"])),
                 row["default"] == "yes",
             )
@@ -98,6 +99,12 @@ def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
         if sum(sense.is_default for sense in found) > 1:
             raise TableError(f"mappings/abbreviations.csv: {abbreviation}: more than one default")
     return {abbreviation: tuple(found) for abbreviation, found in senses.items()}
+
+
+def _cue(written: str) -> str:
+    """Return what is searched for in normalised words: a short cue whole, a longer one as the beginning of a word."""
+    key = normalise(written)
+    return f" {key}" if len(key) >= _STEM else f" {key} "
 
 
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
@@ -129,7 +136,10 @@ def _expand(
     if not types or len(mention.key) == 1:  # an undecided single letter is mostly an initial or a list's letter
         return None
     meanings = ", ".join(sense.name for sense in listed)
-    return Sense(types[0], (), {}, f"ambiguous abbreviation, nothing around it decides between: {meanings}")
+    reason = f"ambiguous abbreviation, nothing around it decides between: {meanings}"
+    if len({sense.type for sense in listed}) == 1:  # which one is open, what kind of thing it is is not: "insulin"
+        return Sense(types[0], (), _dosage(mention, place) if types[0] is EntityType.MEDICATION else {}, reason)
+    return Sense(types[0], (), {"ambiguous": True}, reason)
 
 
 def _votes(sense: _AbbreviationSense, mention: Mention, place: Place) -> int:
@@ -141,7 +151,8 @@ def _votes(sense: _AbbreviationSense, mention: Mention, place: Place) -> int:
     for cue in sense.cues:
         if cue in sentence:
             votes += _IN_SENTENCE
-        elif cue in near:
+        # "mg" nearby is some other medication's, "vitals" nearby some other line's.
+        elif cue in near and sense.type not in (None, EntityType.MEDICATION):
             votes += _NEAR
     return votes
 

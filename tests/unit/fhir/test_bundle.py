@@ -91,6 +91,10 @@ def test_what_the_text_does_not_say_of_the_patient_is_not_written(
     assert writes_nothing(make_note(make_entity("stroke", type_, assertion=assertion)))
 
 
+def test_what_may_be_several_kinds_of_things_is_not_written(make_entity: Any, make_note: Any) -> None:
+    assert writes_nothing(make_note(make_entity("MS", EntityType.DISEASE, ambiguous=True)))
+
+
 @pytest.mark.parametrize("type_", [EntityType.PROCEDURE, EntityType.ANATOMY, EntityType.GENE])
 def test_types_without_a_resource(make_entity: Any, make_note: Any, type_: EntityType) -> None:
     assert writes_nothing(make_note(make_entity("BRCA1", type_)))

@@ -77,3 +77,13 @@ def test_insulin_alone_is_a_medication_that_is_not_coded(read: Any) -> None:
 def test_gene_names_and_problems_keep_apart(read: Any) -> None:
     entity = read.one("He has diabetes.", "diabetes")
     assert (entity.coding(SNOMED).code, entity.coding(ICD10CM).code) == ("73211009", "E11.9")
+
+
+def test_another_medications_dose_makes_no_morphine_of_ms(read: Any) -> None:
+    entity = read.one("Meds: lisinopril 20 mg PO daily, albuterol prn\nPlan: MS stable.", "MS")
+    assert not entity.codings
+    assert "multiple sclerosis" in entity.abstained
+
+
+def test_a_cue_may_be_a_stem(read: Any) -> None:
+    assert read.one("Sees rheumatology for RA.", "RA").coding(ICD10CM).code == "M06.9"
