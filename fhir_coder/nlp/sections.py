@@ -1,7 +1,7 @@
 """Sections: titles of `mappings/sections.csv` at the start of a line, followed by a colon or the line's end.
 
-medspaCy's Sectionizer is not used: it needs the whole note tokenised (5 of the 40 ms a note may take, and
-1 kB of memory a token), and takes "plan" or "labs" within a sentence for a title.
+medspaCy's Sectionizer is not used: it needs the whole note tokenised (7.3 ms for 2,900 characters, against 0.3 here),
+and takes "plan" or "labs" within a sentence for a title.
 """
 
 from __future__ import annotations
