@@ -37,6 +37,7 @@ _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
 _LONGEST_RELATIVE = 3  # words: "maternal great aunt"
+_ITEM = re.compile(r"(?<=\n)[ \t]*(?:[-*•·+]|\d{1,2}[.)])(?=[ \t])")
 _SPACE = re.compile(r"\s")
 
 
@@ -85,8 +86,10 @@ class Assertions:
     def read(self, text: str, sentence: tuple[int, int], targets: Sequence[Target]) -> list[Asserted]:
         """Return what a sentence of `text` asserts of each of the entities in it."""
         start, end = sentence
-        # White space is made plain, one character for one, so that cues match over line breaks.
-        plain = _SPACE.sub(" ", text[start:end])
+        # White space and the marks of list items are made plain, one character for one, so that cues match over line
+        # breaks, and a dash that begins an item ends no cue's scope.
+        unlisted = _ITEM.sub(lambda item: " " * len(item.group()), text[start:end])
+        plain = _SPACE.sub(" ", unlisted)
         doc = self._nlp.make_doc(plain)
         spans = [_span(doc, target.start - start, target.end - start, target.type) for target in targets]
         doc[0].is_sent_start = True

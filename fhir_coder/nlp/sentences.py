@@ -17,6 +17,7 @@ from fhir_coder.tables import read_table
 _BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>(?<![ \t])[ \t]*(?:\r\n?|\n)\s*)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
+_ITEM = re.compile(r"(?:[-*•·+]|\d{1,2}[.)])[ \t]")
 # A line was wrapped when its next word would not have fitted into the note's longest line; lines longer than this
 # were not wrapped at all.
 _WIDEST = 140
@@ -37,11 +38,13 @@ def split_sentences(text: str, sections: tuple[Section, ...]) -> list[tuple[int,
 def _split(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, int]]:
     begin = start
     line_start = text.rfind("\n", 0, start) + 1
+    in_list = False  # under a lead such as "Denies:", whose items it speaks of
     for match in _BREAK.finditer(text, start, end):
         if match.end() >= end:
             break
         if match.group("line") is not None:
-            is_end = _ends_at_line(text, line_start, match, width)
+            in_list = _goes_on_as_list(text, line_start, match, in_list)
+            is_end = not in_list and _ends_at_line(text, line_start, match, width)
             line_start = match.end()
         else:
             is_end = _ends_at_stop(text, begin, match)
@@ -49,6 +52,13 @@ def _split(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, i
             yield from _trimmed(text, begin, match.end())
             begin = match.end()
     yield from _trimmed(text, begin, end)
+
+
+def _goes_on_as_list(text: str, line_start: int, match: re.Match[str], in_list: bool) -> bool:
+    """Tell whether the line behind a break is an item of a list whose lead ("Denies:") speaks of all its items."""
+    line = text[line_start : match.start()].strip()
+    leads = line.endswith(":") and line[:-1].strip().lower() in _list_leads()
+    return (leads or in_list) and bool(_ITEM.match(text, match.end()))
 
 
 def _ends_at_line(text: str, line_start: int, match: re.Match[str], width: int) -> bool:
@@ -73,7 +83,9 @@ def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:
     if word is None:
         return True
     last = word.group().lower().rstrip(".")
-    if last in _abbreviations() or (last.isdigit() and word.start() <= begin + 2):
+    line = text.rfind("\n", begin, word.start()) + 1 or begin
+    is_list_number = last.isdigit() and not text[line : word.start()].strip()
+    if last in _abbreviations() or is_list_number:
         return False
     is_initial = len(last) == 1 and last.isalpha() and word.group().isupper()
     following = text[match.end() : match.end() + 2].strip()
@@ -97,3 +109,8 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _abbreviations() -> frozenset[str]:
     rows = read_table("sentence_abbreviations.csv", ("abbreviation",))
     return frozenset(row["abbreviation"].rstrip(".") for row in rows)
+
+
+@cache
+def _list_leads() -> frozenset[str]:
+    return frozenset(row["lead"] for row in read_table("list_leads.csv", ("lead",)))
