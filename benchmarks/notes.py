@@ -107,7 +107,7 @@ def main() -> None:
     coded = [coder(Note(text=text)) for text in texts]
     bundles = [to_bundle(note) for note in coded]
     queries = [
-        [Query(reading.entity.text, SYSTEMS[reading.entity.type], reading.names) for reading in readings]
+        [Query(reading.meaning, SYSTEMS[reading.entity.type], reading.names) for reading in readings]
         for _, readings in read
     ]
     stages = {

@@ -89,7 +89,12 @@ class Coder:
         threshold = self.settings.min_confidence if min_confidence is None else min_confidence
         read = [self._read(note) for note in notes]
         queries = [
-            Query(reading.entity.text, () if reading.ambiguous else SYSTEMS[reading.entity.type], reading.names)
+            Query(
+                text=reading.meaning,
+                systems=() if reading.ambiguous else SYSTEMS[reading.entity.type],
+                names=reading.names,
+                written=reading.entity.text,
+            )
             for _, readings in read
             for reading in readings
         ]

@@ -51,6 +51,7 @@ class Query:
     text: str
     systems: tuple[str, ...]
     names: tuple[StoredName, ...] | None = None  # None: look them up
+    written: str | None = None  # the abbreviation, where `text` is what it stands for: no name of that is exact
 
 
 class Linker:
@@ -109,7 +110,7 @@ class Linker:
         """Return the candidates of the stages exact, normalised and mapped."""
         key = normalise(query.text)
         names = self._store.names(key) if query.names is None else query.names
-        found = {system: self._named(query.text, key, names, system) for system in query.systems}
+        found = {system: self._named(query.written or query.text, key, names, system) for system in query.systems}
         for system in query.systems:
             if system in (ICD10CM, SNOMED):
                 sources = [name.concept for name in names if name.concept.system != system]

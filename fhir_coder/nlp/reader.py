@@ -22,10 +22,11 @@ _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 class Reading:
     """An entity that is not linked yet, with the names of the store that were found for it.
 
-    `ambiguous` is the reason why it must not be linked.
+    `meaning` is its text, or what an abbreviation stands for; `ambiguous` the reason why it must not be linked.
     """
 
     entity: Entity
+    meaning: str
     names: tuple[StoredName, ...]
     ambiguous: str | None
 
@@ -93,10 +94,11 @@ class Reader:
             for mention, place, sense in chosen
         ]
         asserted = self._assertions.read(text, sentence, targets)
-        return [
-            Reading(_entity(text, mention, place, sense, said), sense.names, sense.ambiguous)
-            for (mention, place, sense), said in zip(chosen, asserted, strict=True)
-        ]
+        readings = []
+        for (mention, place, sense), said in zip(chosen, asserted, strict=True):
+            entity = _entity(text, mention, place, sense, said)
+            readings.append(Reading(entity, sense.expansion or entity.text, sense.names, sense.ambiguous))
+        return readings
 
 
 def _is_boundary(mention: Mention) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -62,6 +62,7 @@ class Sense:
     names: tuple[StoredName, ...]
     attributes: Mapping[str, Any]
     ambiguous: str | None = None  # why no meaning could be chosen
+    expansion: str | None = None  # what an abbreviation stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _expand(
         if winner.type is None:
             return None
         names = store.names(normalise(winner.name))
-        return _by_type(mention, _of_type(names, winner.type), place, store, winner.type)
+        sense = _by_type(mention, _of_type(names, winner.type), place, store, winner.type)
+        return replace(sense, expansion=winner.name) if sense else None
     types = [sense.type for sense in listed if sense.type]
     if not types or len(mention.key) == 1:  # an undecided single letter is mostly an initial or a list's letter
         return None
@@ -224,9 +226,7 @@ def _decide(
     if tests and measurement:
         return min(tests, key=_ORDER.index)
     problems = types & PROBLEM_TYPES
-    if EntityType.PROCEDURE in types and any(
-        name.concept.system == SNOMED for name in _of_type(names, EntityType.PROCEDURE)
-    ):
+    if EntityType.PROCEDURE in types:  # "cesarean section" is also a finding of HPO
         return EntityType.PROCEDURE
     if problems:
         authority = min(

@@ -87,3 +87,9 @@ def test_another_medications_dose_makes_no_morphine_of_ms(read: Any) -> None:
 
 def test_a_cue_may_be_a_stem(read: Any) -> None:
     assert read.one("Sees rheumatology for RA.", "RA").coding(ICD10CM).code == "M06.9"
+
+
+def test_an_expansion_without_a_concept_is_not_linked_by_its_letters(read: Any) -> None:
+    entity = read.one("Right CVA tenderness on exam.", "CVA")
+    assert entity.type == "anatomy"
+    assert not entity.codings
