@@ -17,7 +17,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from fhir_coder.errors import FhirCoderError, SettingsError
+from fhir_coder.errors import DeliveryError, FhirCoderError, SettingsError
 from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fhir_coder.model import CodedNote, Note
 
 _PIPE_WIDTH = 160
-_SUBJECT = "no patient is named: coded, but not sent; name the patient with --subject Patient/ID"
+_SUBJECT = "no patient is named; name the patient with --subject Patient/ID"
 
 app = typer.Typer(
     help="Free-text clinical notes in, coded FHIR out.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -109,8 +109,7 @@ def code(
         sinks = _Sinks(settings, stack)
         coder = Coder.from_settings(settings)
         for coded in coder.many(_notes(paths, settings, subject, failures)):
-            _show(coded, output, settings)
-            failure = sinks.take(coded)
+            failure = _put_out(coded, output, settings, sinks)
             if failure:
                 failures.append(failure)
                 _complain(failure)
@@ -133,15 +132,25 @@ def _notes(paths: Iterable[Path], settings: Settings, subject: str | None, failu
                 yield intake.note
 
 
-def _show(coded: CodedNote, output: Format, settings: Settings) -> None:
+def _put_out(coded: CodedNote, output: Format, settings: Settings, sinks: _Sinks) -> str | None:
+    """Print, write and send a coded note; return what went wrong, or None."""
     from fhir_coder.report import as_dict, table
 
     if output is Format.TABLE:
         _print(table(coded))
     elif output is Format.JSON:
         _print_json(as_dict(coded))
-    else:
-        _print_json(_bundle(coded, settings))
+    if output is not Format.BUNDLE and not sinks.any:
+        return None
+    name = coded.note.id or "note"
+    try:
+        bundle = _bundle(coded, settings)
+        if output is Format.BUNDLE:
+            _print_json(bundle)
+        sinks.take(bundle, has_subject=coded.note.subject is not None)
+    except FhirCoderError as error:
+        return f"{name}: coded, but not delivered: {error}"
+    return None
 
 
 def _bundle(coded: CodedNote, settings: Settings) -> dict[str, Any]:
@@ -160,7 +169,6 @@ class _Sinks:
         from fhir_coder.delivery.client import FhirClient
         from fhir_coder.delivery.ndjson import NdjsonWriter
 
-        self._settings = settings
         self._writer = stack.enter_context(NdjsonWriter(settings.out)) if settings.out else None
         self._client = (
             stack.enter_context(FhirClient(str(settings.server), timeout=settings.delivery_timeout))
@@ -168,22 +176,19 @@ class _Sinks:
             else None
         )
 
-    def take(self, coded: CodedNote) -> str | None:
-        """Write and send a coded note; return what went wrong, or None."""
-        if self._writer is None and self._client is None:
-            return None
-        name = coded.note.id or "note"
-        try:
-            bundle = _bundle(coded, self._settings)
-            if self._writer:
-                self._writer.write(bundle)
-            if self._client and coded.note.subject is None:
-                return f"{name}: {_SUBJECT}"
-            if self._client:
-                self._client.send(bundle)
-        except FhirCoderError as error:
-            return f"{name}: coded, but not delivered: {error}"
-        return None
+    @property
+    def any(self) -> bool:
+        """Whether there is any."""
+        return self._writer is not None or self._client is not None
+
+    def take(self, bundle: dict[str, Any], *, has_subject: bool) -> None:
+        """Write and send a Bundle. Raises `DeliveryError`."""
+        if self._writer:
+            self._writer.write(bundle)
+        if self._client and not has_subject:
+            raise DeliveryError(_SUBJECT)
+        if self._client:
+            self._client.send(bundle)
 
 
 @app.command()

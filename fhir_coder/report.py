@@ -56,7 +56,8 @@ _COLUMNS: dict[str, dict[str, Any]] = {
 
 
 def _rows(entity: Entity) -> list[tuple[Text, ...]]:
-    words = entity.text if not (said := _said(entity)) else f"{' '.join(entity.text.split())} ({said})"
+    said = _said(entity)
+    words = f"{entity.text} ({said})" if said else entity.text
     first = (f"{entity.start}-{entity.end}", " ".join(words.split()), entity.type.value, assertion_words(entity))
     if not entity.codings:
         return [_texts(*first, "", "-", entity.abstained or "", "")]

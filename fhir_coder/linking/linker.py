@@ -85,7 +85,7 @@ class Linker:
             (_folded(query.text), system)
             for query, found in zip(queries, certain, strict=True)
             for system in query.systems
-            if not found[system] or found[system][0].score < _CERTAIN
+            if not _is_settled(found[system])
         }
         self._prefetch(wanted, self._top)
         return [
@@ -100,11 +100,9 @@ class Linker:
         return _merged(certain, self._similar[_folded(text), system, top], top)
 
     def _ranked(self, text: str, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
-        # What another note or a lookup left behind must not change this one's candidates.
-        is_settled = certain and certain[0].score >= _CERTAIN
-        return _merged(
-            certain, () if is_settled else self._similar.get((_folded(text), system, self._top), ()), self._top
-        )
+        # What another note or a lookup left behind must not change the candidates of what is settled.
+        similar = () if _is_settled(certain) else self._similar[_folded(text), system, self._top]
+        return _merged(certain, similar, self._top)
 
     def _certain(self, query: Query) -> dict[str, list[Candidate]]:
         """Return the candidates of the stages exact, normalised and mapped."""
@@ -207,6 +205,11 @@ class Linker:
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
         found = (self._candidate(self._store.name(hit.row), hit.similarity * trust, stage) for hit in hits)
         return [candidate for candidate in found if candidate]
+
+
+def _is_settled(certain: Sequence[Candidate]) -> bool:
+    """Tell whether nothing better than the certain stages' candidates is to be looked for."""
+    return bool(certain) and certain[0].score >= _CERTAIN
 
 
 def _folded(text: str) -> str:

@@ -26,6 +26,7 @@ from spacy.tokens import Doc, Span  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
 from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Temporality  # noqa: E402
+from fhir_coder.nlp.sentences import ITEM_MARK  # noqa: E402
 from fhir_coder.tables import read_table, split  # noqa: E402
 
 _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "PSEUDO"})
@@ -37,7 +38,7 @@ _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
 _LONGEST_RELATIVE = 3  # words: "maternal great aunt"
-_ITEM = re.compile(r"(?<=\n)[ \t]*(?:[-*•·+]|\d{1,2}[.)])(?=[ \t])")
+_ITEM = re.compile(rf"(?<=\n)[ \t]*{ITEM_MARK}")
 _SPACE = re.compile(r"\s")
 
 

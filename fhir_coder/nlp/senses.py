@@ -114,9 +114,10 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     listed = abbreviations().get(surface)
     if listed is None and not mention.names:  # `cp` in a note without capitals
         listed = abbreviations().get(surface.upper())
-    if listed is not None and not (_has_test(mention) and _measurement(mention, mention.names, place, store)):
+    measurement = _measurement(mention, mention.names, place, store)
+    if listed is not None and not measurement:
         return _expand(mention, listed, place, store)
-    return _by_type(mention, mention.names, place, store)
+    return _by_type(mention, mention.names, place, measurement)
 
 
 def _expand(
@@ -131,8 +132,8 @@ def _expand(
         winner = winners[0]
         if winner.type is None:
             return None
-        names = store.names(normalise(winner.name))
-        sense = _by_type(mention, _of_type(names, winner.type), place, store, winner.type)
+        names = _of_type(store.names(normalise(winner.name)), winner.type)
+        sense = _by_type(mention, names, place, _measurement(mention, names, place, store), winner.type)
         return replace(sense, expansion=winner.name) if sense else None
     types = [sense.type for sense in listed if sense.type]
     if not types or len(mention.key) == 1:  # an undecided single letter is mostly an initial or a list's letter
@@ -174,14 +175,13 @@ def _by_type(
     mention: Mention,
     names: tuple[StoredName, ...],
     place: Place,
-    store: ConceptStore,
+    measurement: Mapping[str, Any],
     expected: EntityType | None = None,
 ) -> Sense | None:
     """Return the sense of a mention with the given names; `expected` stands in when the store has no name at all."""
     types = {EntityType(name.concept.type) for name in names if name.concept.type} or (
         {expected} if expected else set()
     )
-    measurement = _measurement(mention, names, place, store) if any(_is_test(name) for name in names) else {}
     dosage = _dosage(mention, place) if EntityType.MEDICATION in types else {}
     types -= {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
     if not types:
@@ -238,14 +238,6 @@ def _decide(
     return min(types, key=_ORDER.index)
 
 
-def _has_test(mention: Mention) -> bool:
-    return any(_is_test(name) for name in mention.names)
-
-
-def _is_test(name: StoredName) -> bool:
-    return name.concept.type in TEST_TYPES
-
-
 def _dosage(mention: Mention, place: Place) -> Mapping[str, Any]:
     return read_dosage(place.text, mention.start, mention.end, place.previous_end, place.next_start)
 
@@ -253,9 +245,10 @@ def _dosage(mention: Mention, place: Place) -> Mapping[str, Any]:
 def _measurement(
     mention: Mention, names: tuple[StoredName, ...], place: Place, store: ConceptStore
 ) -> Mapping[str, Any]:
-    if is_dose(place.text, mention.end, place.sentence[1]):
+    """Return the value behind a mention of a test; empty when no name is a test's, or an amount follows."""
+    code = next((name.concept.code for name in names if name.concept.type in TEST_TYPES), None)
+    if code is None or is_dose(place.text, mention.end, place.sentence[1]):
         return {}
-    code = next(name.concept.code for name in names if _is_test(name))
     return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code)
 
 

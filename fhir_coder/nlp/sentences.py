@@ -17,7 +17,9 @@ from fhir_coder.tables import read_table
 _BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>(?<![ \t])[ \t]*(?:\r\n?|\n)\s*)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
-_ITEM = re.compile(r"(?:[-*•·+]|\d{1,2}[.)])[ \t]")
+ITEM_MARK = r"(?:[-*•·+]|\d{1,2}[.)])(?=[ \t])"
+"""What begins an item of a list: a pattern of the mark alone."""
+_ITEM = re.compile(ITEM_MARK)
 # A line was wrapped when its next word would not have fitted into the note's longest line; lines longer than this
 # were not wrapped at all.
 _WIDEST = 140
