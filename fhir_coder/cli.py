@@ -13,30 +13,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
+from fhir_coder.cli_terminology import SettingsFile, terminology
 from fhir_coder.errors import DeliveryError, FhirCoderError, SettingsError
 from fhir_coder.settings import Settings
+from fhir_coder.terminal import complain, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from fhir_coder.model import CodedNote, Note
 
-_PIPE_WIDTH = 160
 _SUBJECT = "no patient is named; name the patient with --subject Patient/ID"
 
 app = typer.Typer(
     help="Free-text clinical notes in, coded FHIR out.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-terminology = typer.Typer(help="The code systems that codes are chosen from.", no_args_is_help=True)
 app.add_typer(terminology, name="terminology")
-
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="TOML file with settings; the environment and options go first.")
-]
 
 
 class Format(StrEnum):
@@ -59,13 +51,13 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(2)
     except FhirCoderError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
@@ -112,7 +104,7 @@ def code(
             failure = _put_out(coded, output, settings, sinks)
             if failure:
                 failures.append(failure)
-                _complain(failure)
+                complain(failure)
     if failures:
         raise typer.Exit(1)
 
@@ -125,7 +117,7 @@ def _notes(paths: Iterable[Path], settings: Settings, subject: str | None, failu
             if intake.note is None:
                 place = f" at {intake.error.place}" if intake.error and intake.error.place else ""
                 failures.append(f"{intake.source}{place}: {intake.error}")
-                _complain(failures[-1])
+                complain(failures[-1])
             elif intake.note.subject is None and subject:
                 yield replace(intake.note, subject=subject)
             else:
@@ -137,16 +129,16 @@ def _put_out(coded: CodedNote, output: Format, settings: Settings, sinks: _Sinks
     from fhir_coder.report import as_dict, table
 
     if output is Format.TABLE:
-        _print(table(coded))
+        print_table(table(coded))
     elif output is Format.JSON:
-        _print_json(as_dict(coded))
+        print_json(as_dict(coded))
     if output is not Format.BUNDLE and not sinks.any:
         return None
     name = coded.note.id or "note"
     try:
         bundle = _bundle(coded, settings)
         if output is Format.BUNDLE:
-            _print_json(bundle)
+            print_json(bundle)
         sinks.take(bundle, has_subject=coded.note.subject is not None)
     except FhirCoderError as error:
         return f"{name}: coded, but not delivered: {error}"
@@ -215,9 +207,9 @@ def lookup(
     for text in texts:
         candidates = coder.lookup(system, text, top)
         if output is LookupFormat.JSON:
-            _print_json({"text": text, "candidates": [asdict(candidate) for candidate in candidates]})
+            print_json({"text": text, "candidates": [asdict(candidate) for candidate in candidates]})
         else:
-            _print(candidate_table(text, candidates))
+            print_table(candidate_table(text, candidates))
 
 
 @app.command()
@@ -244,44 +236,3 @@ def demo(
     from fhir_coder.demo.run import run_demo
 
     run_demo(Settings.load(settings_file), out)
-
-
-@terminology.command()
-def prepare(settings_file: SettingsFile = None) -> None:
-    """Build the concept store and its indexes, if they are not there yet."""
-    from fhir_coder.prepare import prepare as build
-
-    typer.echo(build(Settings.load(settings_file)))
-
-
-@terminology.command()
-def info(settings_file: SettingsFile = None) -> None:
-    """Show which releases are loaded, and what they were read from."""
-    from rich.table import Table
-
-    from fhir_coder.prepare import STORE
-    from fhir_coder.prepare import prepare as build
-    from fhir_coder.terminology.store import ConceptStore
-
-    store = ConceptStore(build(Settings.load(settings_file)) / STORE)
-    result = Table(title="Loaded releases", title_justify="left")
-    for column in ("Release", "Version", "Concepts", "Names", "Source", "SHA-256"):
-        result.add_column(column, overflow="fold")
-    for release in store.releases():
-        counts = (f"{release['concepts']:,}", f"{release['names']:,}")
-        result.add_row(release["title"], release["version"], *counts, release["source"], release["sha256"][:12])
-    _print(result)
-
-
-def _print(table: Table) -> None:
-    # A pipe has no width; rich would take 80 and cut the table.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def _complain(message: str) -> None:
-    Console(stderr=True, highlight=False).print(f"fhir-coder: {message}", markup=False, soft_wrap=True)

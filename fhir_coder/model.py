@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date as calendar_date  # Note has a field called date
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -63,6 +64,9 @@ class Note:
     subject: str | None = None
     encounter: str | None = None
     document: str | None = None
+    # Of the patient, where the source tells: maps between code systems have rules of sex and age.
+    sex: Literal["female", "male"] | None = None
+    birth_date: calendar_date | None = None
     # The document's time with its zone, and its LOINC type code; used for effective and recorded times.
     date: datetime | None = None
     type_code: str | None = None

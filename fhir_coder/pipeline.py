@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -22,24 +22,25 @@ from fhir_coder.linking.linker import SYSTEMS, Linker, Query
 from fhir_coder.model import CODE_SYSTEMS, Candidate, CodedNote, Entity, Note, Section
 from fhir_coder.nlp.reader import Reader, Reading
 from fhir_coder.nlp.relations import read_relations
-from fhir_coder.prepare import STORE, encoder_folder, prepare, vectors_folder
+from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
 from fhir_coder.settings import Settings
+from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.store import ConceptStore
+from fhir_coder.terminology.stored_release import StoredRelease
 
 
 class Coder:
     """Codes notes. Load it once, with `from_settings`; it is not to be shared between threads."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, releases: Sequence[Path]) -> None:
         self.settings = settings
-        self.store = ConceptStore(folder / STORE)
+        self.store = ConceptStore([StoredRelease(folder) for folder in releases])
         self.reader = Reader(self.store)
         model = encoder_folder(settings)
-
         self.linker = Linker(
             self.store,
-            lexical=lambda: LexicalIndex(folder),
-            dense=partial(_dense_index, folder, model, settings) if model else None,
+            lexical=lambda: LexicalIndex(self.store),
+            dense=partial(_dense_index, self.store, model, settings) if model else None,
             top=settings.max_candidates,
         )
 
@@ -94,8 +95,9 @@ class Coder:
                 systems=() if reading.ambiguous else SYSTEMS[reading.entity.type],
                 names=reading.names,
                 written=reading.entity.text,
+                patient=patient,
             )
-            for _, readings in read
+            for patient, (_, readings) in zip(map(_patient, notes), read, strict=True)
             for reading in readings
         ]
         linked = iter(self.linker.link(queries))
@@ -123,8 +125,13 @@ class Coder:
         return self.reader.read(note.text)
 
 
-def _dense_index(folder: Path, model: Path, settings: Settings) -> DenseIndex:
-    return DenseIndex(vectors_folder(folder, settings), Encoder(model, settings.encoder_pooling))
+def _patient(note: Note) -> PatientContext:
+    age = (note.date.date() - note.birth_date).days if note.date and note.birth_date else None
+    return PatientContext(sex=note.sex, age_days=age if age is not None and age >= 0 else None)
+
+
+def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:
+    return DenseIndex(store, vectors_folder(settings), Encoder(model, settings.encoder_pooling))
 
 
 def _coded(reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:

@@ -1,52 +1,214 @@
-"""Prepare what the coder reads: the concept store and its indexes, built once, found again by fingerprint."""
+"""Make the terminology ready: the releases that come with the program, stored and indexed; those imported, up to date."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from fhir_coder.errors import TerminologyError
 from fhir_coder.linking import dense, lexical
 from fhir_coder.linking.encoder import Encoder, embedded_folder
+from fhir_coder.model import CODE_SYSTEMS
 from fhir_coder.settings import Settings
-from fhir_coder.terminology.build import build, fingerprint
-from fhir_coder.terminology.store import ConceptStore
+from fhir_coder.tables import folder
+from fhir_coder.terminology import keys, normalise, writer
+from fhir_coder.terminology.catalogue import (
+    MANIFEST,
+    Catalogue,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from fhir_coder.terminology.embedded import EMBEDDED, Embedded
+from fhir_coder.terminology.importer import Stored, put_in_place, store, unfinished
+from fhir_coder.terminology.release import Import
+from fhir_coder.terminology.stored_release import StoredRelease
 
-STORE = "concepts.sqlite"
-_INDEX_SOURCES = (Path(lexical.__file__), Path(dense.__file__))
-_COMPLETE = "complete"  # an empty file written last: a folder without it is not used
+_EMBEDDED = "embedded"
+_CODE = [Path(str(module.__file__)) for module in (normalise, keys, writer, lexical)]
 
 
-def prepare(settings: Settings) -> Path:
-    """Return the folder of the concept store and its indexes, and build what is missing, with a progress bar.
+def terminology_root(settings: Settings) -> Path:
+    """Return the folder of all releases."""
+    return settings.data_dir / "terminology"
 
-    Idempotent and safe to interrupt: a step that was not finished is begun anew. Two processes may call it at once.
+
+def prepare(settings: Settings) -> list[Path]:
+    """Return the folders of the active releases in order of precedence, and make what is missing.
+
+    Idempotent and safe to interrupt: a step that was not finished is begun anew, vectors are gone on with.
+    Two processes may call it at once.
 
     Raises `TerminologyError` when the folder cannot be written or a source is missing.
     """
-    folder = settings.data_dir / f"terminology-{fingerprint(*_INDEX_SOURCES)}"
-    if _is_complete(folder) and _has_vectors(folder, settings):
-        return folder
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(settings.data_dir / "prepare.lock"), _progress() as progress:
-            if not _is_complete(folder):
-                _build_store(folder, progress)
-            if not _has_vectors(folder, settings):
-                _build_vectors(folder, settings, progress)
-    except OSError as error:
-        raise TerminologyError(
-            f"{settings.data_dir} cannot be written ({error.strerror}): set FHIR_CODER_DATA_DIR to a folder that can"
-        ) from error
-    return folder
+    embedded = _needed(settings)
+    imported = [manifest for manifest, active in Catalogue(terminology_root(settings)).manifests() if active]
+    code = code_digest()
+    if not _all_ready(embedded, imported, code, settings):
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(settings.data_dir / "prepare.lock"), progress_bar() as progress:
+                for release, place in embedded:
+                    if not (place / MANIFEST).exists():
+                        _store_embedded(release, place, code, progress)
+                    build_vectors(place, settings, progress)
+                for manifest in imported:
+                    if manifest.code != code:
+                        _store_anew(Catalogue(terminology_root(settings)).folder(manifest.id), manifest, code, progress)
+        except OSError as error:
+            raise TerminologyError(
+                f"{settings.data_dir} cannot be written ({error.strerror}): "
+                "set FHIR_CODER_DATA_DIR to a folder that can"
+            ) from error
+    catalogue = Catalogue(terminology_root(settings))
+    return [*(catalogue.folder(manifest.id) for manifest in imported), *(place for _, place in embedded)]
+
+
+def _needed(settings: Settings) -> list[tuple[Embedded, Path]]:
+    """Return the embedded releases that count beside what is imported, and where each is stored.
+
+    Another source or other code means another folder: a program of the last version may still run from the old one.
+    """
+    replaced = {
+        manifest.system
+        for manifest, active in Catalogue(terminology_root(settings)).manifests()
+        if active and manifest.kind == "complete"
+    }
+    place = terminology_root(settings) / _EMBEDDED
+    return [
+        (release, place / f"{release.id}-{_embedded_digest(release)}")
+        for release in EMBEDDED
+        if release.adds_to_imported or release.system not in replaced
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A release that is there, and the part it plays."""
+
+    manifest: Manifest
+    role: str
+    vectors: str
+    bytes: int
+
+
+def installed(settings: Settings) -> list[Installed]:
+    """Return all releases, what comes with the program first."""
+    prepare(settings)
+    catalogue = Catalogue(terminology_root(settings))
+    imported = catalogue.manifests()
+    full = {manifest.system for manifest, active in imported if active and manifest.kind == "complete"}
+    found = []
+    for release, place in _needed(settings):
+        role = "adds names to the imported release" if release.system in full else "active, comes with the program"
+        found.append(_installed(read_manifest(place), place, role, settings))
+    for manifest, active in imported:
+        found.append(
+            _installed(manifest, catalogue.folder(manifest.id), "active" if active else "not active", settings)
+        )
+    return found
+
+
+def _installed(manifest: Manifest, place: Path, role: str, settings: Settings) -> Installed:
+    if settings.encoder == "none":
+        vectors = "none: the encoder is switched off"
+    elif dense.has_vectors(place / vectors_folder(settings)):
+        vectors = "complete"
+    else:
+        vectors = "none yet: run 'fhir-coder terminology vectors' to compare meanings, too"
+    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    return Installed(manifest=manifest, role=role, vectors=vectors, bytes=size)
+
+
+def _embedded_digest(release: Embedded) -> str:
+    digest = sha256(code_digest().encode())
+    for value in release.digests().values():
+        digest.update(value.encode())
+    for path in release.made_by:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def code_digest() -> str:
+    """Return a digest of what the numbers of names and the trigram index are made by: another one makes them anew."""
+    digest = sha256((folder("mappings") / "common_words.csv").read_bytes())
+    for path in _CODE:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _all_ready(embedded: list[tuple[Embedded, Path]], imported: list[Manifest], code: str, settings: Settings) -> bool:
+    return all(manifest.code == code for manifest in imported) and all(
+        (place / MANIFEST).exists()
+        and (settings.encoder == "none" or dense.has_vectors(place / vectors_folder(settings)))
+        for _, place in embedded
+    )
+
+
+def _store_embedded(release: Embedded, place: Path, code: str, progress: Progress) -> None:
+    with unfinished(place) as work:
+        (stored,) = store_and_index(release.load(), work, progress)
+        manifest = manifest_of(stored, release.id, "embedded", release.digests(), {}, code)
+        write_manifest(stored.folder, manifest)
+        put_in_place([(stored.folder, place)])
+
+
+def _store_anew(place: Path, manifest: Manifest, code: str, progress: Progress) -> None:
+    """Store an imported release anew from itself, after the code that makes its numbers has changed."""
+    with unfinished(place) as work:
+        old = StoredRelease(place)
+        (stored,) = store_and_index(
+            Import(releases=(old.head,), facts=((0, fact) for fact in old.facts())), work, progress
+        )
+        old.close()
+        write_manifest(stored.folder, replace(manifest, code=code))
+        put_in_place([(stored.folder, place)])
+
+
+def store_and_index(imported: Import, work: Path, progress: Progress) -> list[Stored]:
+    """Store the releases of an import below the folder `work`, with their trigram indexes."""
+    stored = store(imported, work, counting(progress, "Names: "))
+    for each in stored:
+        release = StoredRelease(each.folder)
+        advance = counting(progress, "Trigrams: ")
+        lexical.build(release, each.folder, lambda names: advance(each.release.title, names))  # noqa: B023
+        release.close()
+    return stored
+
+
+def manifest_of(
+    stored: Stored, id_: str, format_: str, sources: dict[str, str], skipped: Mapping[str, int], code: str
+) -> Manifest:
+    """Return the manifest of a release that was just stored."""
+    head = stored.release
+    return Manifest(
+        id=id_,
+        system=head.system,
+        version=head.version,
+        title=head.title,
+        kind=head.kind,
+        format=format_,
+        imported=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code,
+        sources=sources,
+        counts=stored.counts,
+        skipped=dict(skipped),
+    )
 
 
 def encoder_folder(settings: Settings) -> Path | None:
@@ -56,68 +218,38 @@ def encoder_folder(settings: Settings) -> Path | None:
     return embedded_folder() if settings.encoder == "minilm" else Path(settings.encoder)
 
 
-def vectors_folder(folder: Path, settings: Settings) -> Path:
-    """Return where the vectors of the configured encoder are: another encoder has vectors of its own."""
-    key = sha256(f"{settings.encoder} {settings.encoder_pooling}".encode()).hexdigest()[:8]
-    return folder / f"vectors-{key}"
+def vectors_folder(settings: Settings) -> str:
+    """Return where, in the folder of a release, the vectors of the configured encoder are: each has its own."""
+    return f"vectors-{sha256(f'{settings.encoder} {settings.encoder_pooling}'.encode()).hexdigest()[:8]}"
 
 
-def _is_complete(folder: Path) -> bool:
-    return (folder / _COMPLETE).exists()
-
-
-def _has_vectors(folder: Path, settings: Settings) -> bool:
-    return settings.encoder == "none" or _is_complete(vectors_folder(folder, settings))
-
-
-def _build_store(folder: Path, progress: Progress) -> None:
-    with _replacing(folder) as unfinished:
-        tasks = {}
-
-        def advance(title: str, concepts: int) -> None:
-            if title not in tasks:
-                tasks[title] = progress.add_task(title, total=None)
-            progress.advance(tasks[title], concepts)
-
-        build(unfinished / STORE, advance)
-        for task in tasks.values():
-            progress.update(task, total=progress.tasks[task].completed)
-        store = ConceptStore(unfinished / STORE)
-        task = progress.add_task("Trigram index", total=1)
-        lexical.build(store, unfinished)
-        progress.advance(task)
-        store.close()
-
-
-def _build_vectors(folder: Path, settings: Settings, progress: Progress) -> None:
+def build_vectors(place: Path, settings: Settings, progress: Progress) -> None:
+    """Make the vectors of a stored release, or go on where an interruption left them."""
     model = encoder_folder(settings)
-    if model is None:
+    target = place / vectors_folder(settings)
+    if model is None or dense.has_vectors(target):
         return
-    store = ConceptStore(folder / STORE)
-    total = sum(len(names) for names in dense.encoded_names(store).values())
-    task = progress.add_task(f"Vectors of the names ({settings.encoder})", total=total)
-    with _replacing(vectors_folder(folder, settings)) as unfinished:
-        encoder = Encoder(model, settings.encoder_pooling)
-        dense.build(store, unfinished, encoder, lambda names: progress.advance(task, names))
-    store.close()
+    release = StoredRelease(place)
+    names = dense.encoded_names(release) if release.head.system in CODE_SYSTEMS.values() else {}
+    advance = counting(progress, "Vectors: ", len(names))
+    dense.build(names, target, Encoder(model, settings.encoder_pooling), lambda done: advance(release.head.title, done))
+    release.close()
 
 
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Give a fresh folder to write into, which becomes `folder` when all went well."""
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        (unfinished / _COMPLETE).touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def counting(progress: Progress, what: str, total: int | None = None) -> Callable[[str, int], None]:
+    """Return what advances a progress bar per title."""
+    tasks: dict[str, TaskID] = {}
+
+    def advance(title: str, count: int) -> None:
+        if title not in tasks:
+            tasks[title] = progress.add_task(f"{what}{title}", total=total)
+        progress.advance(tasks[title], count)
+
+    return advance
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Return the progress bars of long work, on stderr."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

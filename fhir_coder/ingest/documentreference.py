@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.patient import birth_date_of, sex_of
 from fhir_coder.ingest.reference import encounter_reference, patient_reference
 from fhir_coder.ingest.text import clean_text, content_type, decode_text, known_charset
 from fhir_coder.model import LOINC, Note
@@ -48,16 +49,30 @@ def note_from_document_reference(
                 place=f"{place}.{name}",
             )
     identifier = _resource_id(resource, place)
+    patient = _contained_patient(resource)
     return Note(
         text=_attachment_text(resource, settings, place),
         id=identifier or _master_identifier(resource, place),
         subject=_subject(resource, place),
         encounter=_encounter(resource, place),
+        sex=sex_of(patient),
+        birth_date=birth_date_of(patient),
         document=f"DocumentReference/{identifier}" if identifier else None,
         date=_date(resource, place),
         type_code=_type_code(resource, place),
         doc_status=_string(resource, "docStatus", place),
     )
+
+
+def _contained_patient(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the contained Patient that is the subject, or an empty one."""
+    subject = resource.get("subject")
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    contained = resource.get("contained")
+    for each in contained if isinstance(contained, list) else []:
+        if isinstance(each, dict) and each.get("resourceType") == "Patient" and f"#{each.get('id')}" == reference:
+            return each
+    return {}
 
 
 def _attachment_text(resource: Mapping[str, Any], settings: Settings, place: str) -> str:

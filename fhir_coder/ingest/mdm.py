@@ -12,6 +12,7 @@ from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_resources import document_entry, encounter_entry, patient_entry, sender_zone
 from fhir_coder.ingest.hl7v2_tables import mapped
 from fhir_coder.ingest.hl7v2_time import to_datetime
+from fhir_coder.ingest.patient import birth_date_of, sex_of
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC, Note
 from fhir_coder.settings import Settings
@@ -46,6 +47,8 @@ def note_from_message(message: Message, settings: Settings) -> Note:
         subject=patient["fullUrl"],
         encounter=encounter["fullUrl"] if encounter else None,
         document=document["fullUrl"],
+        sex=sex_of(patient["resource"]),
+        birth_date=birth_date_of(patient["resource"]),
         date=_date(message),
         type_code=type_coding["code"] if type_coding.get("system") == LOINC else None,
         doc_status=resource.get("docStatus"),

@@ -14,9 +14,10 @@ from itertools import chain
 
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.lexical import Hit, LexicalIndex
-from fhir_coder.model import HCPCS, HPO, ICD10CM, LOINC, RXNORM, SNOMED, Candidate, EntityType, Stage
+from fhir_coder.model import CODE_SYSTEMS, HCPCS, ICD10CM, LOINC, RXNORM, SNOMED, Candidate, EntityType, Stage
+from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.normalise import bag, normalise
-from fhir_coder.terminology.store import ConceptStore, StoredConcept, StoredName
+from fhir_coder.terminology.store import ANYONE, ConceptStore, StoredConcept, StoredName
 
 SYSTEMS: dict[EntityType, tuple[str, ...]] = {
     EntityType.DISEASE: (SNOMED, ICD10CM),
@@ -33,7 +34,7 @@ SYSTEMS: dict[EntityType, tuple[str, ...]] = {
 
 # Scores until they are calibrated: how far a stage is to be trusted.
 _EXACT, _NORMALISED, _REORDERED, _MAPPED, _CROSS_REFERENCED = 1.0, 0.97, 0.93, 0.95, 0.85
-_TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf
+_TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf; a retired concept's, to its replacement
 _SHARED = 0.7  # several concepts have this very name as a synonym
 _LEXICAL, _DENSE = 0.85, 0.8
 _CERTAIN = 0.9  # nothing better is looked for
@@ -52,6 +53,7 @@ class Query:
     systems: tuple[str, ...]
     names: tuple[StoredName, ...] | None = None  # None: look them up
     written: str | None = None  # the abbreviation, where `text` is what it stands for: no name of that is exact
+    patient: PatientContext = ANYONE  # for maps with rules of age and sex
 
 
 class Linker:
@@ -112,7 +114,7 @@ class Linker:
         for system in query.systems:
             if system in (ICD10CM, SNOMED):
                 sources = [name.concept for name in names if name.concept.system != system]
-                found[system] = _best_first([*found[system], *self._mapped(sources, system)])
+                found[system] = _best_first([*found[system], *self._mapped(sources, system, query.patient)])
         return found
 
     def _named(self, text: str, key: str, names: Sequence[StoredName], system: str) -> list[Candidate]:
@@ -138,10 +140,15 @@ class Linker:
         return _best_first(found)
 
     def _candidate(self, name: StoredName, score: float, stage: Stage) -> Candidate | None:
-        """Return a name's concept as a candidate, a header as its unspecified leaf; None when there is none to emit."""
+        """Return a name's concept as a candidate; None when there is none to emit.
+
+        A header gives way to its unspecified leaf, and a retired concept to the one that replaced it.
+        """
         concept: StoredConcept | None = name.concept
-        if concept and not concept.codable:
-            concept, score = self._leaf(concept), score * _TO_LEAF
+        if name.concept.status == "header":
+            concept, score = self._leaf(name.concept), score * _TO_LEAF
+        elif name.concept.status == "retired":
+            concept, score = self._store.replacement(name.concept), score * _TO_LEAF
         return _candidate_of(concept, name.text, score, stage) if concept else None
 
     def _leaf(self, header: StoredConcept) -> StoredConcept | None:
@@ -157,12 +164,13 @@ class Linker:
                 return concept
         return None
 
-    def _mapped(self, sources: Sequence[StoredConcept], target: str) -> list[Candidate]:
+    def _mapped(self, sources: Sequence[StoredConcept], target: str, patient: PatientContext) -> list[Candidate]:
         found = []
         for source in sources:
-            score = _CROSS_REFERENCED if source.system == HPO else _MAPPED
-            for concept, _ in self._store.mapped(source.system, source.code, target):
-                if concept.codable:
+            score = _MAPPED if source.system in CODE_SYSTEMS.values() else _CROSS_REFERENCED
+            for concept, row in self._store.mapped(source.system, source.code, target, patient):
+                # The further groups of a map are codes that are written beside the first, not in its place.
+                if concept.codable and row.group == 1:
                     found.append(_candidate_of(concept, source.display, score, "mapped"))
         return found
 
@@ -203,7 +211,8 @@ class Linker:
         self._similar[key] = _merged(candidates, (), key[2])
 
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
-        found = (self._candidate(self._store.name(hit.row), hit.similarity * trust, stage) for hit in hits)
+        named = ((self._store.name(hit.release, hit.row), hit.similarity * trust) for hit in hits)
+        found = (self._candidate(name, score, stage) for name, score in named if name)
         return [candidate for candidate in found if candidate]
 
 

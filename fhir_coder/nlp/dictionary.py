@@ -1,4 +1,4 @@
-"""The dictionary matcher: every name of the concept store, found in a note in one pass (Aho-Corasick).
+"""The dictionary matcher: every name of the concept store, found in a note in one pass (`MentionIndex`).
 
 It runs over the note's normal form, so that inflection and spelling do not matter, and keeps what the normal
 form hides - case - for a second look: `AS` is an abbreviation, `as` is a word.
@@ -7,11 +7,8 @@ form hides - case - for a second look: `AS` is an abbreviation, `as` is a word.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from fhir_coder.model import TEST_TYPES
 from fhir_coder.terminology.common_words import common_words
@@ -41,26 +38,19 @@ class Dictionary:
         self._store = store
         # Ambiguous abbreviations are found by the same pass, and resolved by `senses`.
         self._abbreviations = {normalise(text): text for text in abbreviations}
-        keys = dict.fromkeys([*store.mention_keys(), *self._abbreviations])
-        self._matcher = AhoCorasick(
-            [f" {key} " for key in keys], matchkind=MatchKind.Standard, implementation=Implementation.ContiguousNFA
-        )
+        self._index = store.mention_index(self._abbreviations)
 
     def find(self, text: str) -> list[Mention]:
         """Return the longest mentions that do not overlap, in order."""
-        projection, starts, ends = project(text)
-        word_starts = [0]
-        for position, character in enumerate(projection):
-            if character == " " and position:
-                word_starts.append(position)
+        words, starts, ends = project(text)
         careless = _is_without_capitals(text)
         mentions: list[Mention] = []
         taken = -1
-        for first, last in _longest_first(self._matcher, projection, word_starts):
+        for first, last in self._index.find(words):
             if first <= taken:
                 continue
             start, end = starts[first], ends[last]
-            key = projection[word_starts[first] + 1 : word_starts[last + 1]]
+            key = " ".join(words[first : last + 1])
             names = self._names(key, text, start, end, careless)
             if names is not None:
                 mentions.append(Mention(start, end, key, names))
@@ -87,14 +77,6 @@ class Dictionary:
             _case_fits(abbreviation, surface, is_word, shouted) or (careless and not is_word)
         )
         return names if names or is_abbreviated else None
-
-
-def _longest_first(matcher: AhoCorasick, projection: str, word_starts: list[int]) -> list[tuple[int, int]]:
-    """Return the matches as (first word, last word), by first word and then the longest first."""
-    found = set()
-    for _, start, end in matcher.find_matches_as_indexes(projection, overlapping=True):
-        found.add((bisect_left(word_starts, start), bisect_left(word_starts, end - 1) - 1))
-    return sorted(found, key=lambda span: (span[0], -span[1]))
 
 
 def _case_fits(name: str, surface: str, is_word: bool, shouted: bool) -> bool:

@@ -36,6 +36,7 @@ from fhir_coder.service.desk import Desk
 from fhir_coder.service.outcome import of_error, of_status, operation_outcome
 from fhir_coder.service.receiver import Receiver
 from fhir_coder.service.stored_document import read_document
+from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology
 from fhir_coder.settings import Settings
 from fhir_coder.tables import read_profile
 
@@ -55,6 +56,7 @@ def create_app(desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | No
     """Return the application. `worker` is None when there is no place to deliver to."""
     app = FastAPI(title="fhir-coder", docs_url=None, redoc_url=None, openapi_url=None)
     _add_fhir(app, desk)
+    add_terminology(app, desk)
     _add_plain(app, desk)
     _add_hl7v2(app, desk, receiver)
     _add_operations(app, desk, inbox, worker)
@@ -85,7 +87,9 @@ def _add_fhir(app: FastAPI, desk: Desk) -> None:
     async def metadata(request: Request) -> Response:
         operation: str = read_profile(OPERATION_FILE)["url"]
         base = f"{str(request.base_url).rstrip('/')}/fhir"
-        statement = capability_statement(base, _version(), operation, instance_level=settings.server is not None)
+        terminology = [(each.resource, each.name) for each in OPERATIONS]
+        instance_level = settings.server is not None
+        statement = capability_statement(base, _version(), operation, terminology, instance_level=instance_level)
         return _json(statement, _FHIR)
 
     @app.get("/fhir/OperationDefinition/code-note")

@@ -5,17 +5,24 @@ Source: https://hl7.org/fhir/R4/capabilitystatement.html
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 OPERATION_FILE = "OperationDefinition-code-note.json"
 
 
-def capability_statement(base: str, version: str, operation: str, *, instance_level: bool) -> dict[str, Any]:
+def capability_statement(
+    base: str, version: str, operation: str, terminology: Iterable[tuple[str, str]], *, instance_level: bool
+) -> dict[str, Any]:
     """Return the CapabilityStatement of the service at `base`.
 
-    `operation` is the canonical URL of the OperationDefinition. `instance_level` tells whether there is a FHIR
-    server to read DocumentReferences from.
+    `operation` is the canonical URL of the OperationDefinition, `terminology` the resource type and name of each
+    terminology operation. `instance_level` tells whether there is a FHIR server to read DocumentReferences from.
     """
+    by_type: dict[str, list[dict[str, str]]] = {}
+    for kind, name in terminology:
+        definition = f"http://hl7.org/fhir/OperationDefinition/{kind}-{name}"
+        by_type.setdefault(kind, []).append({"name": name, "definition": definition})
     code_note = {"name": "code-note", "definition": operation}
     levels = "system, type and instance level" if instance_level else "system and type level"
     return {
@@ -34,6 +41,7 @@ def capability_statement(base: str, version: str, operation: str, *, instance_le
                 "resource": [
                     {"type": "DocumentReference", "operation": [code_note]},
                     {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
+                    *({"type": kind, "operation": operations} for kind, operations in by_type.items()),
                 ],
                 "operation": [code_note],
             }

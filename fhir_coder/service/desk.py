@@ -18,6 +18,7 @@ from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:  # it is given; importing it would take seconds
     from fhir_coder.pipeline import Coder
+    from fhir_coder.terminology.store import ConceptStore
 
 
 class Desk:
@@ -36,6 +37,11 @@ class Desk:
         self._delivering = Lock()
         self._writer = NdjsonWriter(settings.out) if settings.out else None
         self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout) if settings.server else None
+
+    @property
+    def store(self) -> ConceptStore:
+        """The concepts, names and maps; safe to be read by several threads."""
+        return self._coder.store
 
     @property
     def delivers(self) -> bool:

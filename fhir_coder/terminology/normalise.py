@@ -67,11 +67,8 @@ def bag(key: str) -> str:
     return " ".join(sorted({word for word in numbered if word not in _EMPTY}))
 
 
-def project(text: str) -> tuple[str, list[int], list[int]]:
-    """Return a text's normal form and, for each of its words, where the word starts and ends in the text.
-
-    The projection is ASCII: " word word ", with one space before, between and after the words.
-    """
+def project(text: str) -> tuple[list[str], list[int], list[int]]:
+    """Return a text's normalised words, and where each of them starts and ends in the text."""
     words: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -79,7 +76,7 @@ def project(text: str) -> tuple[str, list[int], list[int]]:
         words.append(normalise_word(match.group()))
         starts.append(match.start())
         ends.append(match.end())
-    return f" {' '.join(words)} ", starts, ends
+    return words, starts, ends
 
 
 def is_abbreviation(name: str) -> bool:

@@ -1,56 +1,59 @@
--- The concept store. One file holds every release of every code system.
+-- One release of a code system, in a file of its own: written once, then only read.
 
 CREATE TABLE release (
-    id      INTEGER PRIMARY KEY,
-    system  TEXT NOT NULL,              -- URI
+    system  TEXT NOT NULL,              -- URI; of a map, the system of its sources
     version TEXT NOT NULL,              -- as it goes into Coding.version
     title   TEXT NOT NULL,
-    source  TEXT NOT NULL,              -- the package or table it was read from
-    sha256  TEXT NOT NULL,              -- of that source
-    UNIQUE (system, version)
+    kind    TEXT NOT NULL               -- complete | supplement | map
 );
 
 CREATE TABLE concept (
-    id       INTEGER PRIMARY KEY,
-    release  INTEGER NOT NULL REFERENCES release (id),
-    code     TEXT NOT NULL,
-    display  TEXT NOT NULL,
-    type     TEXT NOT NULL,             -- an EntityType, or '' when it is never an entity of a note
-    codable  INTEGER NOT NULL,          -- 0: a header, or retired: never a final coding
-    chronic  INTEGER NOT NULL,          -- 1: stays active when listed in the past medical history
-    parent   TEXT NOT NULL,             -- code of the parent, or ''
-    UNIQUE (release, code)
+    id      INTEGER PRIMARY KEY,
+    code    TEXT NOT NULL,
+    display TEXT NOT NULL,              -- '' in a supplement: that of the release
+    type    TEXT NOT NULL,              -- an EntityType, or '' when it is never an entity of a note
+    status  TEXT NOT NULL,              -- active | header | retired; only an active one is a final coding
+    chronic INTEGER NOT NULL            -- 1: stays active when listed in the past medical history
 );
 
 CREATE TABLE name (
-    concept  INTEGER NOT NULL REFERENCES concept (id),
-    text     TEXT NOT NULL,
-    key      TEXT NOT NULL,             -- normalise(text)
-    bag      TEXT NOT NULL,             -- bag(key)
-    kind     TEXT NOT NULL,             -- preferred | synonym | brand
-    mention  INTEGER NOT NULL           -- 1: the dictionary looks for it in notes
+    id      INTEGER PRIMARY KEY,        -- in the order of the concepts
+    concept INTEGER NOT NULL,
+    text    TEXT NOT NULL,
+    kind    TEXT NOT NULL,              -- preferred | synonym | brand | index
+    mention INTEGER NOT NULL,           -- 1: the loader allows that the dictionary looks for it in notes
+    key     INTEGER NOT NULL,           -- key_number(normalise(text))
+    bag     INTEGER NOT NULL            -- key_number(bag(normalise(text)))
 );
+
+CREATE TABLE broader (code TEXT NOT NULL, parent TEXT NOT NULL);
+CREATE TABLE property (code TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
 
 CREATE TABLE map (
     source_system TEXT NOT NULL,
     source_code   TEXT NOT NULL,
     target_system TEXT NOT NULL,
-    target_code   TEXT NOT NULL,
-    origin        TEXT NOT NULL,        -- who says so: starter | hpo; '(inverse)' marks a derived direction
-    PRIMARY KEY (source_system, source_code, target_system, target_code)
-) WITHOUT ROWID;
-
--- What a laboratory test or vital sign is measured in, the most usual unit first.
-CREATE TABLE measure (
-    code TEXT NOT NULL,                 -- LOINC
-    unit TEXT NOT NULL,                 -- UCUM
-    low  REAL,                          -- plausible values
-    high REAL
+    target_code   TEXT NOT NULL,        -- '' when the map says that there is none
+    relationship  TEXT NOT NULL,        -- see Relationship in release.py
+    origin        TEXT NOT NULL,        -- who says so
+    "group"       INTEGER NOT NULL,     -- of the SNOMED CT extended map, 1 elsewhere
+    priority      INTEGER NOT NULL,
+    rule          TEXT NOT NULL,        -- '' is always true
+    advice        TEXT NOT NULL,
+    derived       INTEGER NOT NULL      -- 1: concluded, not stated by the origin
 );
 
-CREATE TABLE ingredient (
-    code       TEXT NOT NULL,           -- RxNorm combination
-    ingredient TEXT NOT NULL            -- RxNorm ingredient
+-- What a laboratory test or vital sign is measured in (UCUM), the most usual unit first, and plausible values.
+CREATE TABLE measure (code TEXT NOT NULL, unit TEXT NOT NULL, low REAL, high REAL);
+
+-- Clinical drugs of RxNorm: "5487/17767", "12.5 mg/5 mg", "oral tablet".
+CREATE TABLE drug (
+    code        TEXT NOT NULL,
+    ingredients TEXT NOT NULL,
+    strengths   TEXT NOT NULL,
+    form        TEXT NOT NULL,
+    brand       TEXT NOT NULL           -- '' when it is generic
 );
 
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+-- As the loader states them; brought together with their concepts, and dropped, when all are there.
+CREATE TABLE stated_name (code TEXT NOT NULL, text TEXT NOT NULL, kind TEXT NOT NULL, mention INTEGER NOT NULL);

@@ -1,182 +1,249 @@
-"""Read the concept store."""
+"""READ FIRST in this folder. The concepts, names and maps of all active releases together.
+
+Of each code system one complete release says which codes there are; it is the base. Other releases of the system -
+supplements, and the starter tables once a full release is imported - add names, types and chronicity to its codes, and
+nothing to codes that it does not have. Maps add up.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
 
-from fhir_coder.errors import TerminologyError
-from fhir_coder.terminology.release import Measure, NameKind
+import numpy as np
+
+from fhir_coder.terminology.keys import MentionIndex, prefix_numbers
+from fhir_coder.terminology.map_rules import Choice, PatientContext, chosen
+from fhir_coder.terminology.release import Drug, MapRow, Measure, NameKind, Relationship, Status
+from fhir_coder.terminology.stored_release import NameRow, StoredRelease
 
 _CACHED = 1 << 16
+STARTER = "starter"  # the origin of maps that give way to a publisher's
+ANYONE = PatientContext()  # a patient of whom nothing is known
+_INVERSE: dict[Relationship, Relationship] = {"wider": "narrower", "narrower": "wider"}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredConcept:
-    """A concept of a release in the store."""
+    """A concept of the base release of its code system."""
 
-    id: int
     system: str
     version: str
     code: str
     display: str
     type: str
-    codable: bool
+    status: Status
     chronic: bool
-    parent: str
+
+    @property
+    def codable(self) -> bool:
+        """Whether it may be a final coding."""
+        return self.status == "active"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredName:
-    """A name of a stored concept. `kind` tells preferred names, synonyms and brands apart."""
+    """A name of a stored concept. `kind` tells preferred names, synonyms, brands and index terms apart."""
 
     text: str
     kind: NameKind
     concept: StoredConcept
 
 
-class NameRow(NamedTuple):
-    """A name as the indexes of similar names read it."""
-
-    row: int
-    system: str
-    code: str
-    codable: bool
-    text: str
-    key: str
-    bag: str
-    kind: NameKind
-
-
-_CONCEPT = (
-    "concept.id, release.system, release.version, concept.code, concept.display, concept.type, concept.codable, "
-    "concept.chronic, concept.parent"
-)
-_NAMES = (
-    f"SELECT name.text, name.kind, {_CONCEPT} FROM name "
-    "JOIN concept ON concept.id = name.concept JOIN release ON release.id = concept.release "
-)
-
-
 class ConceptStore:
-    """The releases, concepts, names and maps of one store file, read-only.
+    """The active releases, read-only, in the order of precedence: of two complete ones the first is the base.
 
     Answers are kept in memory; a store may be shared between threads.
-    Raises `TerminologyError` when the file is not a concept store.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            self._rows("SELECT count(*) FROM release")
-        except sqlite3.Error as error:
-            raise TerminologyError(f"{path} is not a concept store ({error}): delete it, it is built again") from error
+    def __init__(self, releases: Sequence[StoredRelease]) -> None:
+        self.releases = tuple(releases)
+        self._of_system: dict[str, list[StoredRelease]] = defaultdict(list)
+        for release in sorted(releases, key=lambda item: item.head.kind != "complete"):
+            if release.head.kind != "map":
+                self._of_system[release.head.system].append(release)
+        for system, layers in list(self._of_system.items()):
+            if layers[0].head.kind != "complete":  # nothing says which codes there are: none may be emitted
+                del self._of_system[system]
         # One cache per store, so that a store that is dropped takes its answers with it.
         self.names = lru_cache(_CACHED)(self._names)
         self.names_by_bag = lru_cache(_CACHED)(self._names_by_bag)
         self.concept = lru_cache(_CACHED)(self._concept)
         self.children = lru_cache(_CACHED)(self._children)
-        self.mapped = lru_cache(_CACHED)(self._mapped)
+        self.map_rows = lru_cache(_CACHED)(self._map_rows)
         self.measures = lru_cache(_CACHED)(self._measures)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the files."""
+        for release in self.releases:
+            release.close()
 
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query, values).fetchall()
+    def base(self, system: str) -> StoredRelease | None:
+        """Return the release that says which codes a system has, or None when the system is not loaded."""
+        layers = self._of_system.get(system)
+        return layers[0] if layers else None
 
-    def releases(self) -> list[dict[str, Any]]:
-        """Return what is loaded: system, version, title, source, sha256, number of concepts and names."""
-        columns = ("system", "version", "title", "source", "sha256", "concepts", "names")
-        rows = self._rows(
-            "SELECT system, version, title, source, sha256, count(DISTINCT concept.id), count(name.concept) "
-            "FROM release JOIN concept ON concept.release = release.id LEFT JOIN name ON name.concept = concept.id "
-            "GROUP BY release.id ORDER BY release.id"
+    def layers(self, system: str) -> tuple[StoredRelease, ...]:
+        """Return the releases that name the codes of a system, the base first."""
+        return tuple(self._of_system.get(system, ()))
+
+    def mention_index(self, more: Iterable[str] = ()) -> MentionIndex:
+        """Return what finds the names, and `more` normal forms, in the words of a note."""
+        parts = [release.mentions() for layers in self._of_system.values() for release in layers]
+        added = [prefix_numbers(key.split()) for key in more]
+        prefixes = np.array([number for numbers in added for number in numbers], dtype=np.uint64)
+        complete = np.array([numbers[-1] for numbers in added], dtype=np.uint64)
+        return MentionIndex(
+            np.concatenate([prefixes, *(part[0] for part in parts)]),
+            np.concatenate([complete, *(part[1] for part in parts)]),
         )
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-
-    def mention_keys(self) -> list[str]:
-        """Return the normal forms of all names that the dictionary looks for."""
-        return [key for (key,) in self._rows("SELECT DISTINCT key FROM name WHERE mention = 1")]
-
-    def all_names(self) -> Iterator[NameRow]:
-        """Yield every name, in the store's order."""
-        rows = self._connection.execute(
-            "SELECT name.rowid, release.system, concept.code, concept.codable, name.text, name.key, name.bag, "
-            "name.kind FROM name "
-            "JOIN concept ON concept.id = name.concept JOIN release ON release.id = concept.release ORDER BY name.rowid"
-        )
-        yield from (NameRow(*row) for row in rows)
-
-    def name(self, row: int) -> StoredName:
-        """Return the name in the given row, as `all_names` numbers them."""
-        return _name(self._rows(f"{_NAMES} WHERE name.rowid = ?", row)[0])
 
     def _names(self, key: str) -> tuple[StoredName, ...]:
         """Return the names with this normal form."""
-        return tuple(_name(row) for row in self._rows(f"{_NAMES} WHERE name.key = ?", key))
+        return tuple(
+            name
+            for layers in self._of_system.values()
+            for release in layers
+            for name in self._known(release, release.names(key))
+        )
 
-    def _names_by_bag(self, bag: str) -> tuple[StoredName, ...]:
+    def _names_by_bag(self, words: str) -> tuple[StoredName, ...]:
         """Return the names with these content words, in any order."""
-        return tuple(_name(row) for row in self._rows(f"{_NAMES} WHERE name.bag = ?", bag))
+        return tuple(
+            name
+            for layers in self._of_system.values()
+            for release in layers
+            for name in self._known(release, release.names_by_bag(words))
+        )
+
+    def names_of(self, concept: StoredConcept) -> tuple[StoredName, ...]:
+        """Return all names of a concept, those of the base first."""
+        return tuple(
+            name
+            for release in self.layers(concept.system)
+            for name in self._known(release, release.names_of(concept.code))
+        )
+
+    def name(self, release: StoredRelease, row: int) -> StoredName | None:
+        """Return the name in a row of a release, or None when its code is not in the base."""
+        return next(self._known(release, [release.name(row)]), None)
+
+    def containing(self, system: str, match: str, limit: int) -> list[StoredName]:
+        """Return names of a system that an FTS5 expression matches, short ones first."""
+        found = [
+            name for release in self.layers(system) for name in self._known(release, release.containing(match, limit))
+        ]
+        return sorted(found, key=lambda name: len(name.text))[:limit]
+
+    def _known(self, release: StoredRelease, rows: Sequence[NameRow]) -> Iterator[StoredName]:
+        for row in rows:
+            concept = self.concept(release.head.system, row.code)
+            if concept is not None:
+                yield StoredName(row.text, row.kind, concept)
 
     def _concept(self, system: str, code: str) -> StoredConcept | None:
         """Return the concept with this code, or None: then the code must not be emitted."""
-        rows = self._rows(
-            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "
-            "WHERE release.system = ? AND concept.code = ?",
-            system,
-            code,
+        layers = self._of_system.get(system, [])
+        found = layers[0].concept(code) if layers else None
+        if found is None:
+            return None
+        added = [row for release in layers[1:] if (row := release.concept(code)) is not None]
+        return StoredConcept(
+            system=system,
+            version=layers[0].head.version,
+            code=code,
+            display=found.display,
+            # What the tables of this project say of a code is meant for notes: it goes before the publisher's.
+            type=next((row.type for row in added if row.type), found.type),
+            status=found.status,
+            chronic=bool(found.chronic or any(row.chronic for row in added)),
         )
-        return _concept(rows[0]) if rows else None
 
     def _children(self, concept: StoredConcept) -> tuple[StoredConcept, ...]:
         """Return the concepts right below a concept, by code."""
-        rows = self._rows(
-            f"SELECT {_CONCEPT} FROM concept JOIN release ON release.id = concept.release "
-            "WHERE release.system = ? AND concept.parent = ? ORDER BY concept.code",
-            concept.system,
-            concept.code,
+        base = self.base(concept.system)
+        codes = base.children(concept.code) if base else []
+        found = (self.concept(concept.system, code) for code in codes)
+        return tuple(child for child in found if child is not None)
+
+    def parents(self, concept: StoredConcept) -> tuple[StoredConcept, ...]:
+        """Return the concepts right above a concept, by code."""
+        base = self.base(concept.system)
+        codes = base.parents(concept.code) if base else []
+        found = (self.concept(concept.system, code) for code in codes)
+        return tuple(parent for parent in found if parent is not None)
+
+    def properties(self, concept: StoredConcept) -> tuple[tuple[str, str], ...]:
+        """Return the properties of a concept as (name, value)."""
+        return tuple(
+            property_ for release in self.layers(concept.system) for property_ in release.properties(concept.code)
         )
-        return tuple(_concept(row) for row in rows)
 
-    def _mapped(self, system: str, code: str, target: str) -> tuple[tuple[StoredConcept, str], ...]:
-        """Return the concepts of the target system that a map gives for a code, with the map's origin.
+    def _map_rows(self, system: str, code: str, target: str) -> tuple[MapRow, ...]:
+        """Return the statements that lead from a code to a system, by group and priority.
 
-        A map read against its direction is derived, and its origin says so.
+        A publisher's go before the starter tables', and both before statements read against their direction, which
+        are marked as derived.
         """
-        forward = self._rows(
-            "SELECT target_code, origin FROM map WHERE source_system = ? AND source_code = ? AND target_system = ?",
-            system,
-            code,
-            target,
+        forward = [
+            row for release in self.releases for row in release.maps_from(system, code) if row.target_system == target
+        ]
+        stated = [row for row in forward if row.origin != STARTER]
+        if stated or forward:
+            return tuple(stated or forward)
+        return tuple(
+            _inverted(row)
+            for release in self.releases
+            for row in release.maps_to(system, code)
+            if row.source_system == target and row.relationship not in ("unmatched", "replaced-by")
         )
-        backward = self._rows(
-            "SELECT source_code, origin || ' (inverse)' FROM map "
-            "WHERE target_system = ? AND target_code = ? AND source_system = ?",
-            system,
-            code,
-            target,
-        )
-        found = ((self.concept(target, mapped), origin) for mapped, origin in forward or backward)
-        return tuple((concept, origin) for concept, origin in found if concept is not None)
+
+    def mapped(
+        self, system: str, code: str, target: str, patient: PatientContext = ANYONE
+    ) -> tuple[tuple[StoredConcept, MapRow], ...]:
+        """Return the concepts that the maps give for a code and this patient, each with the row that says so."""
+        rows = self.map_rows(system, code, target)
+        # Rows without a rule all hold; of those with rules, one in each group.
+        holding = [row for row in rows if not row.rule]
+        holding += [choice.row for choice in self.choices(system, code, target, patient) if choice.row is not None]
+        found = ((self.concept(target, row.target_code), row) for row in holding)
+        return tuple((concept, row) for concept, row in found if concept is not None)
+
+    def choices(self, system: str, code: str, target: str, patient: PatientContext) -> list[Choice]:
+        """Return what the rules of the maps say for a code and this patient, group by group, and why."""
+        return chosen([row for row in self.map_rows(system, code, target) if row.rule], patient)
+
+    def replacement(self, concept: StoredConcept) -> StoredConcept | None:
+        """Return the active concept that a retired one was replaced by, if exactly one is stated."""
+        rows = self.map_rows(concept.system, concept.code, concept.system)
+        codes = {row.target_code for row in rows if row.relationship == "replaced-by"}
+        found = self.concept(concept.system, codes.pop()) if len(codes) == 1 else None
+        return found if found is not None and found.codable else None
 
     def _measures(self, code: str) -> tuple[Measure, ...]:
-        """Return the units in which a LOINC test is reported."""
-        rows = self._rows("SELECT code, unit, low, high FROM measure WHERE code = ?", code)
-        return tuple(Measure(code=code, unit=unit, low=low, high=high) for code, unit, low, high in rows)
+        """Return the units in which a LOINC test is reported; those with plausible values go first."""
+        found = [measure for release in self.releases for measure in release.measures(code)]
+        return tuple(sorted(found, key=lambda measure: measure.low is None))
+
+    def drugs(self, system: str, ingredients: str) -> tuple[Drug, ...]:
+        """Return the clinical drugs with exactly these ingredients ("5487/17767")."""
+        base = self.base(system)
+        return tuple(base.drugs(ingredients)) if base else ()
 
 
-def _name(row: tuple[Any, ...]) -> StoredName:
-    return StoredName(row[0], row[1], _concept(row[2:]))
-
-
-def _concept(row: tuple[Any, ...]) -> StoredConcept:
-    id_, system, version, code, display, type_, codable, chronic, parent = row
-    return StoredConcept(id_, system, version, code, display, type_, bool(codable), bool(chronic), parent)
+def _inverted(row: MapRow) -> MapRow:
+    return row._replace(
+        source_system=row.target_system,
+        source_code=row.target_code,
+        target_system=row.source_system,
+        target_code=row.source_code,
+        relationship=_INVERSE.get(row.relationship, row.relationship),
+        origin=f"{row.origin} (inverse)",
+        group=1,
+        priority=1,
+        rule="",
+        advice="",
+        derived=True,
+    )

@@ -1,7 +1,8 @@
 """Checks of the LOINC starter table and the unit table, and their re-verification.
 
 The first tests always run: they look only at the files of the repository.  The
-last one compares every row with the reference files, when these are present.
+last one compares every row with the reference files, when these are present: the
+LOINC excerpts, Synthea, the FHIR examples and guide packages, the C-CDA samples.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import json
 import os
 import re
+import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,106 @@ LOINC_TABLE = REPOSITORY / "mappings" / "starter" / "loinc.csv"
 UNIT_TABLE = REPOSITORY / "mappings" / "units.csv"
 REFERENCES = Path(os.environ.get("FHIR_CODER_REFERENCES", REPOSITORY.parent / "shared" / "data"))
 
-HEADER = ["code", "type", "display", "names", "unit", "low", "high"]
+HEADER = ["code", "type", "category", "display", "names", "unit", "low", "high"]
+
+# An empty type is a row for lookup and validation only: an imaging order, a document, a questionnaire.
+TYPES = {"lab-test", "vital-sign", ""}
+
+# The codes of http://terminology.hl7.org/CodeSystem/observation-category.
+CATEGORIES = {
+    "activity",
+    "exam",
+    "imaging",
+    "laboratory",
+    "procedure",
+    "social-history",
+    "survey",
+    "therapy",
+    "vital-signs",
+}
+
+# Words that say how or in what something is measured, not what: sharing them proves nothing.
+GENERIC_WORDS = set(
+    """
+    a ab acnc ag an and angio angiogram at blood bld blda bldc bldv by ccnc cerebral contr contrast csf ct
+    cta dna doppler dop fld flr fluid for iga igg igm in is it iv mam mass mcnc method mg moles mr mri nm of
+    on or panel pcr pet plas plasma pnl po pr presence ql ratio rf ri rna scnc ser serpl serum single spect
+    spinal stl stool the tiss tissue titer titr to total units ur urine urns us v view views volume w with
+    without wo xr
+    """.split()
+)
+
+# What the short names abbreviate beyond recognition, and a word of what is meant.
+ABBREVIATIONS = {
+    "afp": "fetoprotein",
+    "ala": "aminolevulinate",
+    "bod": "bodies",
+    "ca": "calcium",
+    "cea": "carcinoembryonic",
+    "chloroquine": "hydroxychloroquine",
+    "ck": "creatine",
+    "cmv": "cytomegalovirus",
+    "co2": "dioxide",
+    "cohgb": "carboxyhemoglobin",
+    "d": "donath",
+    "ebv": "epstein",
+    "ef": "ejection",
+    "ena": "extractable",
+    "era": "estrogen",
+    "ev": "enterovirus",
+    "fluorocytosine": "flucytosine",
+    "frc": "functional",
+    "fs": "fractional",
+    "fvc": "forced",
+    "gad65": "glutamate",
+    "gcs": "glasgow",
+    "hav": "hepatitis",
+    "hbv": "hepatitis",
+    "hco3": "bicarbonate",
+    "hev": "hepatitis",
+    "hgb": "hemoglobin",
+    "hhv6": "herpes",
+    "hhv8": "herpes",
+    "hva": "homovanillate",
+    "ibd": "inflammatory",
+    "igg1": "subclass",
+    "igg2": "subclass",
+    "igg3": "subclass",
+    "jcpyv": "jc",
+    "ldh": "lactate",
+    "lp": "lipoprotein",
+    "mag": "myelin",
+    "mdma": "methylenedioxymethamphetamine",
+    "methgb": "methemoglobin",
+    "mvv": "maximum",
+    "o2": "oxygen",
+    "ob": "obstetrical occult",
+    "oxyhgb": "oxyhemoglobin",
+    "pacs": "premature",
+    "papp": "pregnancy",
+    "pbg": "porphobilinogen",
+    "pco2": "dioxide",
+    "pk": "pyruvate",
+    "po2": "oxygen",
+    "psa": "prostate",
+    "pulm": "lung",
+    "pvcs": "premature",
+    "rbc": "erythrocytes",
+    "rsv": "syncytial",
+    "sao2": "oxygen",
+    "scc": "squamous",
+    "srp": "recognition",
+    "sv": "stroke",
+    "tb": "tuberculosis",
+    "tlc": "capacity",
+    "vc": "capacity",
+    "vgkc": "potassium",
+    "vti": "velocity",
+    "vzv": "varicella",
+    "wb": "whole",
+    "wbc": "leukocytes",
+    "wnv": "nile",
+}
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -62,7 +163,7 @@ def test_headers() -> None:
 
 def test_enough_rows(rows: list[dict[str, str]]) -> None:
     """The table is large enough to be of use."""
-    assert len(rows) >= 300
+    assert len(rows) >= 1300
 
 
 def test_codes(rows: list[dict[str, str]]) -> None:
@@ -78,18 +179,33 @@ def test_codes(rows: list[dict[str, str]]) -> None:
 def test_types_and_displays(rows: list[dict[str, str]]) -> None:
     """Every row has a known type and a display."""
     for row in rows:
-        assert row["type"] in {"lab-test", "vital-sign"}, row
+        assert row["type"] in TYPES, row
         assert row["display"], row
         assert row["display"] == row["display"].strip(), row
 
 
+def test_categories(rows: list[dict[str, str]]) -> None:
+    """Every row has a FHIR observation category; only vital signs are `vital-signs`."""
+    for row in rows:
+        assert row["category"] in CATEGORIES, row
+        assert row["category"] != "vital-signs" or row["type"] == "vital-sign", row
+
+
+def test_lookup_rows_have_no_measure(rows: list[dict[str, str]]) -> None:
+    """A row that is never an entity of a note has no value, hence no unit."""
+    assert not [row for row in rows if not row["type"] and row["unit"]]
+
+
 def test_names_are_unambiguous(rows: list[dict[str, str]]) -> None:
-    """A name stands in one row only, else the coder would have to guess."""
+    """A name stands in one row only, whatever its case, else the coder would have to guess."""
     seen: dict[str, str] = {}
     for row in rows:
-        for name in row["names"].split("|"):
+        names = row["names"].split("|")
+        assert len(names) == len(set(names)), row
+        for name in names:
             assert name, row
             assert name == name.strip(), row
+        for name in {name.casefold() for name in [row["display"], *names]}:
             assert name not in seen, (name, row["code"], seen.get(name))
             seen[name] = row["code"]
 
@@ -136,6 +252,16 @@ def codings(node: Any) -> Iterator[tuple[str, str]]:
             yield from codings(value)
 
 
+def package_resources() -> Iterator[Any]:
+    """Yield the resources of the FHIR guide packages."""
+    for path in sorted((REFERENCES.parent / "fhir" / "packages").glob("*.tgz")):
+        with tarfile.open(path) as package:
+            for member in package:
+                file = package.extractfile(member) if member.name.endswith(".json") else None
+                if file is not None:
+                    yield json.loads(file.read())
+
+
 def load_long_names() -> dict[str, set[str]]:
     """Return the long names that the references give for a LOINC code."""
     terminology = REFERENCES / "terminology"
@@ -154,20 +280,42 @@ def load_long_names() -> dict[str, set[str]]:
     for path in resources:
         for code, display in codings(json.loads(path.read_text(encoding="utf-8"))):
             names[code].add(display.strip().casefold())
+    for resource in package_resources():
+        for code, display in codings(resource):
+            names[code].add(display.strip().casefold())
+    return names
+
+
+def load_ccda_names() -> dict[str, set[str]]:
+    """Return the display names of the C-CDA samples, which are often free text: a last resort."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for path in sorted((REFERENCES / "ccda").rglob("*.xml")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for element in re.findall(r'<[^>]*codeSystem="2\.16\.840\.1\.113883\.6\.1"[^>]*>', text):
+            code = re.search(r'\bcode="([^"]+)"', element)
+            display = re.search(r'\bdisplayName="([^"]+)"', element)
+            if code and display:
+                names[code[1]].add(display[1].strip().casefold())
     return names
 
 
 def load_short_names() -> dict[str, str]:
-    """Return LOINC code to SHORTNAME."""
+    """Return LOINC code to SHORTNAME; for narratives, as of imaging, followed by the body site."""
     path = REFERENCES / "terminology" / "loinc" / "short_loinc.txt"
+    names = {}
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        return {row["LOINC_NUM"]: row["SHORTNAME"] or "" for row in reader}
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["SHORTNAME"]:
+                site = f" {row['SYSTEM']}" if row["SCALE_TYP"] == "Nar" else ""
+                names[row["LOINC_NUM"]] = row["SHORTNAME"] + site
+    return names
 
 
 def words(text: str) -> set[str]:
-    """Return the words of a name, in lower case."""
-    return set(re.findall(r"[a-z]+\d*|\d+", text.casefold()))
+    """Return the telling words of a name, in lower case."""
+    found = set(re.findall(r"[a-z]+\d*|\d+", text.casefold()))
+    found |= {meant for word in found for meant in ABBREVIATIONS.get(word, "").split()}
+    return found - GENERIC_WORDS or found
 
 
 def share_component(display: str, short_name: str) -> bool:
@@ -187,14 +335,16 @@ def test_rows_agree_with_references(rows: list[dict[str, str]]) -> None:
     """Every code is in a reference, under the name that the row gives it."""
     if not (REFERENCES / "terminology" / "loinc").is_dir():
         pytest.skip("LOINC references are absent; set FHIR_CODER_REFERENCES")
-    long_names, short_names = load_long_names(), load_short_names()
+    long_names, short_names, ccda_names = load_long_names(), load_short_names(), load_ccda_names()
     wrong = []
     for row in rows:
         code, display = row["code"], row["display"]
         if code in long_names:
             agrees = display.casefold() in long_names[code]
+        elif code in short_names:
+            agrees = share_component(display, short_names[code])
         else:
-            agrees = share_component(display, short_names.get(code, ""))
+            agrees = display.casefold() in ccda_names[code]
         if not agrees:
             wrong.append((code, display, sorted(long_names[code]), short_names.get(code)))
     assert not wrong
