@@ -34,6 +34,7 @@ SYSTEMS: dict[EntityType, tuple[str, ...]] = {
 
 # Scores until they are calibrated: how far a stage is to be trusted.
 _EXACT, _NORMALISED, _REORDERED, _MAPPED, _CROSS_REFERENCED = 1.0, 0.97, 0.93, 0.95, 0.85
+_DERIVED = 0.7  # a map read backwards: what maps to a code may mean less than the code
 _TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf; a retired concept's, to its replacement
 _SHARED = 0.7  # several concepts have this very name as a synonym
 _LEXICAL, _DENSE = 0.85, 0.8
@@ -167,8 +168,9 @@ class Linker:
     def _mapped(self, sources: Sequence[StoredConcept], target: str, patient: PatientContext) -> list[Candidate]:
         found = []
         for source in sources:
-            score = _MAPPED if source.system in CODE_SYSTEMS.values() else _CROSS_REFERENCED
+            stated = _MAPPED if source.system in CODE_SYSTEMS.values() else _CROSS_REFERENCED
             for concept, row in self._store.mapped(source.system, source.code, target, patient):
+                score = _DERIVED if row.derived else stated
                 # The further groups of a map are codes that are written beside the first, not in its place.
                 if concept.codable and row.group == 1:
                     found.append(_candidate_of(concept, source.display, score, "mapped"))

@@ -15,7 +15,7 @@ from fhir_coder.terminology.release import Concept, Fact, Import, MapRow, Measur
 from fhir_coder.terminology.store import STARTER
 
 _SNOMED_COLUMNS = ("code", "type", "display", "names", "icd10cm", "chronic")
-_RXNORM_COLUMNS = ("code", "kind", "display", "names", "brands", "ingredients")
+_RXNORM_COLUMNS = ("code", "kind", "display", "mention", "names", "brands", "ingredients")
 _LOINC_COLUMNS = ("code", "type", "category", "display", "names", "unit", "low", "high")
 _HCPCS_COLUMNS = ("code", "type", "display", "names", "snomed")
 
@@ -41,8 +41,9 @@ def load(system: str) -> Import:
     return Import(releases=(release,), facts=((0, fact) for fact in facts()))
 
 
-def _names(code: str, display: str, others: str, brands: str = "") -> Iterator[Name]:
-    yield Name(code, display, "preferred", True)
+def _names(code: str, display: str, others: str, brands: str = "", *, mention: bool = True) -> Iterator[Name]:
+    """Yield the names of a row; `mention` tells whether the display is looked for in notes, too."""
+    yield Name(code, display, "preferred", mention)
     for text in split(others):
         yield Name(code, text, "synonym", True)
     for text in split(brands):
@@ -76,7 +77,9 @@ def _rxnorm() -> Iterator[Fact]:
             # the codes of its ingredients as an internal key that is not a code.
             code = row["code"] or f"ingredients:{row['ingredients'].replace('|', '+')}"
             yield Concept(code, row["display"], EntityType.MEDICATION, "active" if row["code"] else "header")
-            yield from _names(code, row["display"], row["names"], row["brands"])
+            # "glucose" and "potassium" are how a laboratory calls its analytes: as drugs they have other names.
+            mention = row["mention"] != "no"
+            yield from _names(code, row["display"], row["names"], row["brands"], mention=mention)
             for ingredient in split(row["ingredients"]):
                 yield MapRow(RXNORM, code, RXNORM, ingredient, "has-ingredient", STARTER)
 

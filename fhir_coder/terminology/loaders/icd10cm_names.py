@@ -64,7 +64,14 @@ def is_code(text: str) -> bool:
 
     The second character is a digit except in the categories that were added when a letter had none left (QA0).
     """
-    return 3 <= len(text) <= 7 and text.isascii() and text.isalnum() and text[0].isalpha() and text == text.upper()
+    return (
+        3 <= len(text) <= 7
+        and text.isascii()
+        and text.isalnum()
+        and text[0].isalpha()
+        and (text[1].isdigit() or text[2].isdigit())
+        and text == text.upper()
+    )
 
 
 def dotted(code: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from fhir_coder.linking.lexical import LexicalIndex
@@ -29,15 +27,17 @@ def test_a_misspelling_finds_its_name(coder: Coder, text: str, code: str) -> Non
 
 @pytest.fixture(scope="module")
 def index(store: ConceptStore) -> LexicalIndex:
-    """The index beside the store."""
-    return LexicalIndex(Path(store.path).parent)
+    """The index beside the releases."""
+    return LexicalIndex(store)
 
 
 def test_search(index: LexicalIndex, store: ConceptStore) -> None:
     known, nothing = index.search([normalise("hypertension"), ""], SNOMED, 3)
     assert len(known) == 3
     assert known[0].similarity == pytest.approx(1)
-    assert store.name(known[0].row).text.lower() == "hypertension"
+    name = store.name(known[0].release, known[0].row)
+    assert name is not None
+    assert name.text.lower() == "hypertension"
     assert [hit.similarity for hit in known] == sorted((hit.similarity for hit in known), reverse=True)
     assert nothing == []
 

@@ -17,25 +17,20 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TABLE = REPOSITORY / "mappings" / "starter" / "rxnorm.csv"
-HEADER = ["code", "kind", "display", "names", "brands", "ingredients"]
+HEADER = ["code", "kind", "display", "mention", "names", "brands", "ingredients"]
 
-# RxNorm names these ingredients as a laboratory names its analytes; the table
-# shows the names under which clinicians give them, so that a result such as
-# "glucose 95" is not read as a medication.
-RENAMED = {
-    "4850": "glucose",
-    "5666": "immunoglobulin G",
-    "4257": "factor VIII",
-    "4249": "factor IX",
-}
-
-# RxTerms lists the salts of penicillin only. These ingredients are confirmed
-# by sample documents: (file under the references directory, code, display).
+# RxTerms lists the salts of penicillin only, and no Echinacea by itself. These
+# ingredients are confirmed by sample documents: (file under the references directory, code, display).
 SAMPLE_CONFIRMED = {
     "7984": ("terminology/synthea/module_codes.tsv", "penicillin v"),
     "7980": ("ccda/Documents/Discharge Summary/Discharge_Summary.xml", "penicillin g"),
     "70618": ("ccda/Documents/Consultation Note/Consultation_Note.xml", "penicillin"),
     "10831": ("terminology/synthea/module_codes.tsv", "sulfamethoxazole / trimethoprim"),
+    "236121": (
+        "ccda/Medications/Withdrawn Patient reported oral medication/"
+        "Withdrawn Patient reported oral medication no brand(C-CDA2.1).xml",
+        "echinacea angustifolia extract",
+    ),
 }
 
 
@@ -95,6 +90,7 @@ def test_header_and_kinds() -> None:
         assert next(csv.reader(handle)) == HEADER
     for row in _rows():
         assert row["kind"] in {"ingredient", "combination"}, row
+        assert row["mention"] in {"yes", "no"}, row
         assert row["display"], row
         assert row["display"] == row["display"].strip(), row
         assert re.fullmatch(r"\d+", row["code"]) or (row["kind"] == "combination" and row["code"] == ""), row
@@ -104,8 +100,8 @@ def test_header_and_kinds() -> None:
 def test_size() -> None:
     """The table covers the usual formulary."""
     kinds = [row["kind"] for row in _rows()]
-    assert kinds.count("ingredient") >= 1200
-    assert kinds.count("combination") >= 60
+    assert kinds.count("ingredient") >= 2400
+    assert kinds.count("combination") >= 500
 
 
 def test_codes_are_unique() -> None:
@@ -120,7 +116,8 @@ def test_names_are_unambiguous() -> None:
     """No display, name or brand stands in two rows, nor twice in one."""
     owner: dict[str, str] = {}
     for row in _rows():
-        written = [row["display"], *_split(row["names"]), *_split(row["brands"])]
+        display = [row["display"]] if row["mention"] == "yes" else []  # else nobody looks for it
+        written = [*display, *_split(row["names"]), *_split(row["brands"])]
         assert len({text.lower() for text in written}) == len(written), row
         for text in written:
             assert text == text.strip(), row
@@ -143,9 +140,9 @@ def test_ingredients_match_rxterms() -> None:
         if row["kind"] != "ingredient" or row["code"] in SAMPLE_CONFIRMED:
             continue
         assert row["code"] in names, row
-        known = RENAMED.get(row["code"])
-        if known is not None:
-            assert names[row["code"]] == known, row
+        if row["mention"] == "no":  # the name of something else, too; the row's other names are looked for
+            assert names[row["code"]] == row["display"], row
+            assert row["names"], row
             continue
         written = {_fold(text) for text in [row["display"], *_split(row["names"])]}
         assert _fold(names[row["code"]]) in written, row
