@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from fhir_coder.coding.choose import choose
 from fhir_coder.errors import InputError
@@ -96,6 +97,8 @@ class Coder:
                 names=reading.names,
                 written=reading.entity.text,
                 patient=patient,
+                strength=_strength(reading.entity.attributes),
+                form=reading.entity.attributes.get("form", ""),
             )
             for patient, (_, readings) in zip(map(_patient, notes), read, strict=True)
             for reading in readings
@@ -128,6 +131,13 @@ class Coder:
 def _patient(note: Note) -> PatientContext:
     age = (note.date.date() - note.birth_date).days if note.date and note.birth_date else None
     return PatientContext(sex=note.sex, age_days=age if age is not None and age >= 0 else None)
+
+
+def _strength(attributes: Mapping[str, Any]) -> str:
+    """Return the strength of a medication: stated as such, or the amount before its form ("20 mg tablets")."""
+    if "strength" in attributes or "dose_high" in attributes or "dose" not in attributes:
+        return str(attributes.get("strength", ""))
+    return f"{attributes['dose']} {attributes['unit']}"
 
 
 def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:

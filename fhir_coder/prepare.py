@@ -1,4 +1,4 @@
-"""Make the terminology ready: the releases that come with the program, stored and indexed; those imported, up to date."""
+"""Make the terminology ready: what comes with the program is stored and indexed, what was imported is up to date."""
 
 from __future__ import annotations
 

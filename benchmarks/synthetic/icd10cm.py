@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 from xml.sax.saxutils import escape
@@ -12,7 +12,8 @@ from synthetic.making import Made, Names, Tick, statement, substance
 
 NAMES = 560_000
 _DRUGS = 4_800
-_LETTERS = {"D": "00-89", "E": "00-89", "F": "01-99", "H": "00-95", "K": "00-95", "P": "00-96", "T": "00-88"}
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTVWXYZ"
+_RANGES = {"D": (0, 89), "E": (0, 89), "F": (1, 99), "H": (0, 95), "K": (0, 95), "P": (0, 96), "T": (0, 88), "X": (0, 83)}
 _INJURIES = "STVWXY"
 _SEVENTH = (("A", "initial encounter"), ("D", "subsequent encounter"), ("S", "sequela"))
 _SHORT = {
@@ -40,13 +41,23 @@ _ADJECTIVES = {
     "dysplasia": "dysplastic",
     "ulcer": "ulcerated",
 }
-_DRUG_COLUMNS = (
-    *("Poisoning Accidental (Unintentional)", "Poisoning Intentional Self-harm", "Poisoning Assault"),
-    *("Poisoning Undetermined", "Adverse effect", "Underdosing"),
-)
-_NEOPLASM_COLUMNS = (
-    *("Malignant Primary", "Malignant Secondary", "Ca in situ", "Benign", "Uncertain Behavior", "Unspecified Behavior"),
-)
+# How a column of the two tables is headed, and what that says of the row.
+_DRUG_COLUMNS = {
+    "Poisoning Accidental (Unintentional)": "accidental poisoning by",
+    "Poisoning Intentional Self-harm": "intentional self-harm poisoning by",
+    "Poisoning Assault": "assault poisoning by",
+    "Poisoning Undetermined": "undetermined intent poisoning by",
+    "Adverse effect": "adverse effect of",
+    "Underdosing": "underdosing of",
+}
+_NEOPLASM_COLUMNS = {
+    "Malignant Primary": "primary malignant neoplasm of",
+    "Malignant Secondary": "secondary malignant neoplasm of",
+    "Ca in situ": "carcinoma in situ of",
+    "Benign": "benign neoplasm of",
+    "Uncertain Behavior": "neoplasm of uncertain behavior of",
+    "Unspecified Behavior": "neoplasm of unspecified behavior of",
+}
 
 
 class Code(NamedTuple):
@@ -67,9 +78,9 @@ class Code(NamedTuple):
 def categories(scale: float) -> list[str]:
     """Return the codes of three characters, evenly taken from all chapters."""
     every = []
-    for letter in "ABCDEFGHIJKLMNOPQRSTVWXYZ":
-        first, _, last = _LETTERS.get(letter, "00-99").partition("-")
-        every += [f"{letter}{number:02}" for number in range(int(first), int(last) + 1)]
+    for letter in _LETTERS:
+        first, last = _RANGES.get(letter, (0, 99))
+        every += [f"{letter}{number:02}" for number in range(first, last + 1)]
     step = max(1, round(1 / scale))
     kept = [category for at, category in enumerate(every) if at % step == 0]
     return sorted({*kept, "T36", "C00"})  # what the tables lead to
@@ -80,8 +91,6 @@ def codes(scale: float) -> Iterator[Code]:
     number = 0
     for category in categories(scale):
         for bare, billable in _block(category):
-            if len(bare) == 7 and not billable:
-                raise AssertionError(bare)
             text = said = statement(number)[0]
             if billable and number % 6 == 5:
                 text = f"{said}, unspecified"
@@ -126,7 +135,7 @@ def make(folder: Path, scale: float, tick: Tick) -> Made:
     place.mkdir()
     made = Made(place, folder / "names.csv")
     with Names(made) as names:
-        every = [code for code in codes(scale)]
+        every = list(codes(scale))
         tick("order file", len(every))
         with (place / "icd10cm-order-April-2026.txt").open("w", encoding="ascii", newline="") as stream:
             for order, code in enumerate(every, 1):
@@ -202,7 +211,7 @@ def _tabular(stream: TextIO, every: list[Code], names: Names, made: Made, tick: 
     stream.write("</section>\n</chapter>\n</ICD10CM.tabular>\n")
 
 
-def _head(stream: TextIO, title: str, columns: tuple[str, ...] = ()) -> None:
+def _head(stream: TextIO, title: str, columns: Iterable[str] = ()) -> None:
     stream.write(f'<?xml version="1.0" encoding="utf-8"?>\n<ICD10CM.index>\n<version>2026</version>\n<title>{title}</title>\n')
     if columns:
         stream.write('<indexHeading>\n<head col="1">Substance</head>\n')
@@ -216,10 +225,10 @@ def _neoplasms(stream: TextIO, every: list[Code], names: Names) -> None:
     leaves = [code.dotted for code in every if code.billable and code.bare[0] == "C"]
     for row, site in enumerate(words.SITES):
         stream.write(f'<term level="1">\n<title>{site}</title>\n')
-        for column in range(len(_NEOPLASM_COLUMNS)):
+        for column, phrase in enumerate(_NEOPLASM_COLUMNS.values(), 2):
             code = leaves[(row * 6 + column) % len(leaves)]
-            stream.write(f'<cell col="{column + 2}">{code}</cell>\n')
-            names.again(code, [f"{_NEOPLASM_COLUMNS[column]} of {site}"])
+            stream.write(f'<cell col="{column}">{code}</cell>\n')
+            names.again(code, [f"{phrase} {site}"])
         stream.write("</term>\n")
     stream.write("</mainTerm>\n</letter>\n</ICD10CM.index>\n")
 
@@ -231,10 +240,10 @@ def _drugs(stream: TextIO, every: list[Code], names: Names, count: int, tick: Ti
     tick("table of drugs", count)
     for number in range(count):
         stream.write(f"<mainTerm>\n<title>{substance(number).capitalize()}</title>\n")
-        for column in range(len(_DRUG_COLUMNS)):
-            code = f"{stems[number % len(stems)]}{column + 1}"
-            stream.write(f'<cell col="{column + 2}">{code}</cell>\n')
-            names.again(code, [f"{_DRUG_COLUMNS[column]} by {substance(number)}"])
+        for column, phrase in enumerate(_DRUG_COLUMNS.values(), 1):
+            code = f"{stems[number % len(stems)]}{column}"
+            stream.write(f'<cell col="{column + 1}">{code}</cell>\n')
+            names.again(code, [f"{phrase} {substance(number).capitalize()}"])
         stream.write("</mainTerm>\n")
         tick("table of drugs", -1)
     stream.write("</letter>\n</ICD10CM.index>\n")
@@ -262,9 +271,9 @@ def _index(stream: TextIO, every: list[Code], names: Names, made: Made, target: 
             letter = main[0]
             stream.write(f"<letter>\n<title>{letter}</title>\n")
         code = next_code()
-        stream.write(f"<mainTerm>\n<title>{', '.join(forms)}<nemod>(acute) (of the)</nemod></title>\n<code>{code}</code>\n")
+        stream.write(f"<mainTerm>\n<title>{', '.join(forms)}<nemod>(acute) (due to)</nemod></title>\n<code>{code}</code>\n")
         # Of the modifiers only those are said that do not lead over to the next term.
-        names.again(code, [*forms, f"{main} acute", f"{main} of the"])
+        names.again(code, [*forms, f"{main} acute"])
         share = (target - made.counts["names"]) / (len(mains) - position)
         wanted = made.counts["names"] + share
         before = made.counts["names"]

@@ -57,7 +57,10 @@ def encoded_names(release: StoredRelease) -> dict[str, int]:
 
 
 def build(names: dict[str, int], folder: Path, encoder: Encoder, advance: Callable[[int], None]) -> None:
-    """Write the vector index of `encoded_names` into `folder`, where parts of it may be; `advance` is told the names."""
+    """Write the vector index of `encoded_names` into `folder`, where parts of it may be from before.
+
+    `advance` is told the names that are done.
+    """
     folder.mkdir(exist_ok=True)
     texts = list(names)
     parts = []

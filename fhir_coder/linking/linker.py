@@ -8,10 +8,11 @@ A later stage is asked only when the earlier ones found nothing certain.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
+from fhir_coder.linking.clinical_drug import clinical_drug
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.lexical import Hit, LexicalIndex
 from fhir_coder.model import CODE_SYSTEMS, HCPCS, ICD10CM, LOINC, RXNORM, SNOMED, Candidate, EntityType, Stage
@@ -36,6 +37,7 @@ SYSTEMS: dict[EntityType, tuple[str, ...]] = {
 _EXACT, _NORMALISED, _REORDERED, _MAPPED, _CROSS_REFERENCED = 1.0, 0.97, 0.93, 0.95, 0.85
 _DERIVED = 0.7  # a map read backwards: what maps to a code may mean less than the code
 _TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf; a retired concept's, to its replacement
+_SAYS_LESS = 0.98  # an ingredient, beside the clinical drug that the note states
 _SHARED = 0.7  # several concepts have this very name as a synonym
 _LEXICAL, _DENSE = 0.85, 0.8
 _CERTAIN = 0.9  # nothing better is looked for
@@ -55,6 +57,8 @@ class Query:
     names: tuple[StoredName, ...] | None = None  # None: look them up
     written: str | None = None  # the abbreviation, where `text` is what it stands for: no name of that is exact
     patient: PatientContext = ANYONE  # for maps with rules of age and sex
+    strength: str = ""  # of a medication: "10 mg"
+    form: str = ""  # a form of mappings/medication_forms.csv
 
 
 class Linker:
@@ -92,7 +96,7 @@ class Linker:
         }
         self._prefetch(wanted, self._top)
         return [
-            tuple(chain.from_iterable(self._ranked(query.text, system, found[system]) for system in query.systems))
+            tuple(chain.from_iterable(self._ranked(query, system, found[system]) for system in query.systems))
             for query, found in zip(queries, certain, strict=True)
         ]
 
@@ -102,10 +106,21 @@ class Linker:
         self._prefetch({(_folded(text), system)}, top)
         return _merged(certain, self._similar[_folded(text), system, top], top)
 
-    def _ranked(self, text: str, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
+    def _ranked(self, query: Query, system: str, certain: list[Candidate]) -> tuple[Candidate, ...]:
         # What another note or a lookup left behind must not change the candidates of what is settled.
-        similar = () if _is_settled(certain) else self._similar[_folded(text), system, self._top]
-        return _merged(certain, similar, self._top)
+        similar = () if _is_settled(certain) else self._similar[_folded(query.text), system, self._top]
+        ranked = _merged(certain, similar, self._top)
+        return self._with_drug(query, ranked) if system == RXNORM and query.strength and query.form else ranked
+
+    def _with_drug(self, query: Query, ranked: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """Put the clinical drug of the stated strength and form before its ingredient, which says less."""
+        concept = self._store.concept(RXNORM, ranked[0].code) if ranked else None
+        drug = clinical_drug(self._store, concept, query.strength, query.form) if concept else None
+        if drug is None:
+            return ranked
+        first = _candidate_of(drug, ranked[0].display, ranked[0].score, "mapped")
+        rest = [replace(candidate, score=round(candidate.score * _SAYS_LESS, 4)) for candidate in ranked]
+        return _merged([first], rest, self._top)
 
     def _certain(self, query: Query) -> dict[str, list[Candidate]]:
         """Return the candidates of the stages exact, normalised and mapped."""

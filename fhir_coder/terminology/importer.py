@@ -43,7 +43,9 @@ def store(imported: Import, folder: Path, advance: Advance) -> list[Stored]:
         stored = [_finished(writer, place, advance) for writer, place in writers]
     filled = [each for each in stored if each.counts["concepts"] or each.counts["maps"]]
     if not filled:
-        raise TerminologyError(f"{imported.releases[0].title}: nothing was found in these files; are they the right ones?")
+        raise TerminologyError(
+            f"{imported.releases[0].title}: nothing was found in these files; are they the right ones?"
+        )
     return filled
 
 

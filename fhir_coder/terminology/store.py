@@ -22,6 +22,7 @@ from fhir_coder.terminology.stored_release import NameRow, StoredRelease
 _CACHED = 1 << 16
 STARTER = "starter"  # the origin of maps that give way to a publisher's
 ANYONE = PatientContext()  # a patient of whom nothing is known
+_ONE_WAY = frozenset({"unmatched", "replaced-by", "tradename-of", "has-ingredient"})  # tell nothing backwards
 _INVERSE: dict[Relationship, Relationship] = {"wider": "narrower", "narrower": "wider"}
 
 
@@ -197,7 +198,7 @@ class ConceptStore:
             _inverted(row)
             for release in self.releases
             for row in release.maps_to(system, code)
-            if row.source_system == target and row.relationship not in ("unmatched", "replaced-by")
+            if row.source_system == target and row.relationship not in _ONE_WAY
         )
 
     def mapped(

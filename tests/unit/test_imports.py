@@ -132,9 +132,7 @@ def test_a_faulty_release_changes_nothing(settings: Settings, tmp_path: Path, fa
     assert _files(settings) == before
 
 
-def test_an_interruption_changes_nothing(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_changes_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _import(settings, _code_system(tmp_path / "a.json", "2026", "Cholera"))
     before = _files(settings)
 

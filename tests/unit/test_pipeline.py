@@ -150,7 +150,7 @@ def test_min_confidence(coder: Coder) -> None:
 
 
 def test_too_long(coder: Coder) -> None:
-    small = Coder(Settings.load(encoder="none", max_note_chars=3), coder.store.path.parent)
+    small = Coder(Settings.load(encoder="none", max_note_chars=3), [release.folder for release in coder.store.releases])
     assert small(Note(text="HTN")).entities
     with pytest.raises(InputError, match="max_note_chars") as caught:
         small(Note(text="a HTN"))

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import simple_icd_10_cm as icd
 
 from fhir_coder.model import CODE_SYSTEMS, HPO, ICD10CM, LOINC, RXNORM, SNOMED
-from fhir_coder.terminology.importer import store as write
 from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.release import (
     Broader,
     Concept,
-    Fact,
-    Import,
     MapRow,
     Measure,
     Name,
     Property,
-    Release,
-    ReleaseKind,
 )
 from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
@@ -81,9 +75,7 @@ def test_children_and_parents(store: ConceptStore) -> None:
 
 def test_maps_of_the_starter_lead_to_codable_icd10cm_codes(store: ConceptStore) -> None:
     rows = [
-        fact
-        for fact in _release(store, SNOMED).facts()
-        if isinstance(fact, MapRow) and fact.target_system == ICD10CM
+        fact for fact in _release(store, SNOMED).facts() if isinstance(fact, MapRow) and fact.target_system == ICD10CM
     ]
     assert len(rows) > 2000
     targets = [store.concept(ICD10CM, row.target_code) for row in rows]
@@ -142,22 +134,6 @@ def test_loinc_test_is_there(store: ConceptStore) -> None:
 
 
 # How releases add up.
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """Write a release: make(SNOMED, "complete", fact, ...)."""
-    made: list[StoredRelease] = []
-
-    def write_one(system: str, kind: ReleaseKind, *facts: Fact, version: str = "1") -> StoredRelease:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        release = Release(system=system, version=version, title=f"{kind} of {system}", kind=kind)
-        (stored,) = write(Import(releases=(release,), facts=((0, fact) for fact in facts)), folder, lambda *_: None)
-        made.append(StoredRelease(stored.folder))
-        return made[-1]
-
-    return write_one
 
 
 FLU = (Concept("1", "Influenza", "", "active"), Name("1", "Influenza", "preferred", True))

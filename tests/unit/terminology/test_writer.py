@@ -52,7 +52,10 @@ def test_facts_in_any_order(tmp_path: Path) -> None:
         Name("1", "flu", "synonym", True),
         Name("1", "Influenza", "preferred", True),
     )
-    assert [(name.text, name.kind) for name in release.names_of("1")] == [("Influenza", "preferred"), ("flu", "synonym")]
+    assert [(name.text, name.kind) for name in release.names_of("1")] == [
+        ("Influenza", "preferred"),
+        ("flu", "synonym"),
+    ]
     assert (release.children("2"), release.parents("1")) == (["1"], ["2"])
     assert [name.code for name in release.names("influenza")] == ["1"]
     assert release.names("of nothing") == []
