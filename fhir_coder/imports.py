@@ -50,7 +50,7 @@ def import_releases(
     Raises `TerminologyError` when a file is at fault, a release of that version is there from other files, or the disk
     is full; then all is as it was.
     """
-    with _changing(settings) as (catalogue, progress):
+    with _changing(settings) as catalogue, progress_bar() as progress:
         source = Source(path, _reading(progress))
         try:
             loader = loader_of(source, format_)
@@ -134,7 +134,7 @@ def _require_bases(catalogue: Catalogue, imported: Import) -> None:
 
 def activate(settings: Settings, id_: str) -> Manifest:
     """Make an imported release the active one of its system. Raises `TerminologyError` when there is none such."""
-    with _changing(settings) as (catalogue, _):
+    with _changing(settings) as catalogue:
         manifest = _manifest(catalogue, id_)
         catalogue.activate(manifest)
     return manifest
@@ -145,7 +145,7 @@ def remove(settings: Settings, id_: str) -> Manifest | None:
 
     Raises `TerminologyError` when there is none such.
     """
-    with _changing(settings) as (catalogue, _):
+    with _changing(settings) as catalogue:
         manifest = _manifest(catalogue, id_)
         was_active = catalogue.entries()[id_]
         others = [other for other, _ in catalogue.manifests() if other.place == manifest.place and other.id != id_]
@@ -168,22 +168,22 @@ def _manifest(catalogue: Catalogue, id_: str) -> Manifest:
 def make_vectors(settings: Settings) -> None:
     """Make the vectors of all active releases, or go on where an interruption left them, with progress bars."""
     places = prepare(settings)
-    with _changing(settings) as (_, progress):
+    with _changing(settings), progress_bar() as progress:
         for place in places:
             build_vectors(place, settings, progress)
 
 
 @contextmanager
-def _changing(settings: Settings) -> Iterator[tuple[Catalogue, Progress]]:
-    """Keep other processes from changing the releases meanwhile, and show progress."""
+def _changing(settings: Settings) -> Iterator[Catalogue]:
+    """Keep other processes from changing the releases meanwhile."""
     try:
         terminology_root(settings).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TerminologyError(
             f"{settings.data_dir} cannot be written ({error.strerror}): set FHIR_CODER_DATA_DIR to a folder that can"
         ) from error
-    with FileLock(settings.data_dir / "prepare.lock"), progress_bar() as progress:
-        yield Catalogue(terminology_root(settings)), progress
+    with FileLock(settings.data_dir / "prepare.lock"):
+        yield Catalogue(terminology_root(settings))
 
 
 def _reading(progress: Progress) -> Callable[[str, int, int], None]:

@@ -136,7 +136,8 @@ class Entity:
     sentence: tuple[int, int] = (0, 0)  # start and end of the sentence it stands in
     assertion: Assertion = Assertion()
     # Medication: dose, unit, strength, form, route, frequency, duration, as_needed. Test: value, comparator,
-    # unit (UCUM), unit_text; blood pressure: systolic, diastolic. Family: relative. Allergies: allergy, reaction.
+    # unit (UCUM), unit_text, category (of FHIR Observations); blood pressure: systolic, diastolic. Family: relative.
+    # Allergies: allergy, reaction.
     # ambiguous: not even the type is sure, `abstained` says between what.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     codings: tuple[Coding, ...] = ()

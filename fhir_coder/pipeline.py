@@ -20,7 +20,7 @@ from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.encoder import Encoder
 from fhir_coder.linking.lexical import LexicalIndex
 from fhir_coder.linking.linker import SYSTEMS, Linker, Query
-from fhir_coder.model import CODE_SYSTEMS, Candidate, CodedNote, Entity, Note, Section
+from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
 from fhir_coder.nlp.reader import Reader, Reading
 from fhir_coder.nlp.relations import read_relations
 from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
@@ -106,10 +106,20 @@ class Coder:
         linked = iter(self.linker.link(queries))
         coded = []
         for note, (sections, readings) in zip(notes, read, strict=True):
-            entities = tuple(_coded(reading, next(linked), threshold) for reading in readings)
+            entities = tuple(self._coded(reading, next(linked), threshold) for reading in readings)
             relations = read_relations(note.text, entities)
             coded.append(CodedNote(note=note, sections=sections, entities=entities, relations=relations))
         return coded
+
+    def _coded(self, reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:
+        if reading.ambiguous:
+            return replace(reading.entity, abstained=reading.ambiguous)
+        codings, abstained = choose(candidates, threshold)
+        entity = replace(reading.entity, candidates=candidates, codings=codings, abstained=abstained)
+        test = entity.coding(LOINC)
+        concept = self.store.concept(LOINC, test.code) if test else None
+        category = dict(self.store.properties(concept)).get("category") if concept else None
+        return replace(entity, attributes={**entity.attributes, "category": category}) if category else entity
 
     def _read(self, note: Note) -> tuple[tuple[Section, ...], list[Reading]]:
         if len(note.text) > self.settings.max_note_chars:
@@ -142,10 +152,3 @@ def _strength(attributes: Mapping[str, Any]) -> str:
 
 def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:
     return DenseIndex(store, vectors_folder(settings), Encoder(model, settings.encoder_pooling))
-
-
-def _coded(reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:
-    if reading.ambiguous:
-        return replace(reading.entity, abstained=reading.ambiguous)
-    codings, abstained = choose(candidates, threshold)
-    return replace(reading.entity, candidates=candidates, codings=codings, abstained=abstained)

@@ -291,11 +291,13 @@ def _index(stream: TextIO, every: list[Code], names: Names, made: Made, target: 
             for level in range(deep):
                 if made.counts["names"] >= wanted:
                     break
-                cause = level % 4 == 3
-                term = f"due to {words.CAUSES[level // 4 % 40]}" if cause else words.QUALIFIERS[(level + row) % 60]
+                term = words.QUALIFIERS[(level + row) % len(words.QUALIFIERS)]
+                if level % 4 == 3:
+                    term = f"due to {words.CAUSES[level // 4 % len(words.CAUSES)]}"
                 code = next_code()
                 stream.write(f'<term level="2">\n<title>{term}</title>\n<code>{code}</code>\n</term>\n')
-                names.again(code, [f"{site} {form} {term}" if cause else f"{site} {term} {form}" for form in forms])
+                behind = term.startswith(("due to", "secondary"))  # such words go behind the main term
+                names.again(code, [f"{site} {form} {term}" if behind else f"{site} {term} {form}" for form in forms])
             stream.write("</term>\n")
         stream.write("</mainTerm>\n")
         tick("index", before - made.counts["names"])

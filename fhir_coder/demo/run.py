@@ -24,7 +24,7 @@ from rich.console import Console
 from fhir_coder.errors import FhirCoderError
 from fhir_coder.ingest.files import intakes_from_bytes
 from fhir_coder.model import Assertion, Candidate, CodedNote, Coding, Entity, EntityType
-from fhir_coder.prepare import prepare
+from fhir_coder.prepare import prepare, terminology_root
 from fhir_coder.report import table
 from fhir_coder.service.mllp import END, START
 from fhir_coder.settings import Settings
@@ -41,9 +41,10 @@ def run_demo(settings: Settings, out: Path) -> None:
     """
     console = Console(width=None if sys.stdout.isatty() else _MOST_WIDTH)
     document, message = (_input(name) for name in ("document_reference.json", "mdm_t02.hl7"))
-    terminology = prepare(settings)
+    prepare(settings)
     with TemporaryDirectory(prefix="fhir-coder-demo-") as data:
-        # An inbox of its own, so that the demo is the same every time, and the concept store that is there already.
+        # An inbox of its own, so that the demo is the same every time, and the releases that are there already.
+        terminology = terminology_root(settings)
         (Path(data) / terminology.name).symlink_to(terminology.resolve())
         console.print("[bold]1. Starting the service[/bold] (HTTP and MLLP on free ports)")
         with (

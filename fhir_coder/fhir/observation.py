@@ -20,10 +20,21 @@ from fhir_coder.fhir.elements import (
     words,
 )
 from fhir_coder.fhir.facts import Fact
-from fhir_coder.model import LOINC, EntityType
+from fhir_coder.model import LOINC, Entity, EntityType
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+_CATEGORIES = {
+    "activity": "Activity",
+    "exam": "Exam",
+    "imaging": "Imaging",
+    "laboratory": "Laboratory",
+    "procedure": "Procedure",
+    "social-history": "Social History",
+    "survey": "Survey",
+    "therapy": "Therapy",
+    "vital-signs": "Vital Signs",
+}
 
 _BLOOD_PRESSURE = ("85354-9", "Blood pressure panel with all children optional")
 _SYSTOLIC = ("8480-6", "Systolic blood pressure")
@@ -56,11 +67,7 @@ def observation(fact: Fact, source: Source) -> Json:
         "extension": provenance_extensions(source, entity.assertion, fact.spans),
         "identifier": identifier(fact.identity(source.identity)),
         "status": "preliminary" if source.preliminary or fact.status == "possible" else "final",
-        "category": [
-            fixed(_CATEGORY, "vital-signs", "Vital Signs")
-            if entity.type is EntityType.VITAL_SIGN
-            else fixed(_CATEGORY, "laboratory", "Laboratory")
-        ],
+        "category": [fixed(_CATEGORY, _category(entity), _CATEGORIES[_category(entity)])],
         "code": code,
         "subject": subject(source),
         **encounter(source),
@@ -74,11 +81,19 @@ def observation(fact: Fact, source: Source) -> Json:
     return resource
 
 
+def _category(entity: Entity) -> str:
+    """Return the category that the terminology gives the test; what is not coded goes by its type."""
+    stated = entity.attributes.get("category")
+    if stated in _CATEGORIES:
+        return str(stated)
+    return "vital-signs" if entity.type is EntityType.VITAL_SIGN else "laboratory"
+
+
 def _profiles(fact: Fact, is_panel: bool) -> list[str]:
     loinc = fact.entity.coding(LOINC)
     if loinc is None:
         return []
-    if fact.entity.type is EntityType.LAB_TEST:
+    if _category(fact.entity) == "laboratory":
         return [] if is_panel else [_US_CORE + "us-core-observation-lab"]
     if is_panel:
         return [_US_CORE + "us-core-blood-pressure"]

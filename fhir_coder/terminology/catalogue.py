@@ -62,11 +62,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def release_id(release: Release, format_: str) -> str:
-    """Return the id of a release: "snomed-731000124108-20260301", "icd10cm-2026-04-01", "snomed-2026AA-umls"."""
+    """Return the id of a release: "snomed-731000124108-20260301", "icd10cm-2026-04-01", "mondo-2026-08-04-map-sssom"."""
     short = {uri: name for name, uri in CODE_SYSTEMS.items()}.get(release.system)
-    system = short or _plain(release.system.rpartition("//")[2])
+    system = short or _plain(release.system.rstrip("/").rpartition("/")[2].removesuffix(".owl"))
     version = _plain(release.version.removeprefix(release.system).replace("/version/", "-"))
-    return "-".join(part for part in (system, version, "" if release.kind == "complete" else format_) if part)
+    kind = "" if release.kind == "complete" else f"{release.kind}-{format_}"
+    return "-".join(part for part in (system, version, kind) if part)
 
 
 def _plain(text: str) -> str:

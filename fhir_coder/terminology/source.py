@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatch
 from hashlib import file_digest
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from fhir_coder.errors import TerminologyError
 
@@ -25,6 +26,9 @@ _BLOCK = 1 << 20  # bytes
 _LONGEST_LINE = 1 << 24  # bytes; no release has a longer one
 _LARGEST_WHOLE = 1 << 29  # bytes; of what has to be in memory as a whole
 _MOST_FILES = 100_000
+# What `zipfile` raises for a zip that is damaged, encrypted, or compressed in a way that it does not know. (Damage to
+# the name of a member shows as a ValueError.)
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, RuntimeError, ValueError)
 
 
 class Source:
@@ -38,10 +42,11 @@ class Source:
         self._advance = advance
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
+            entries = sorted(path.rglob("*"))
             self.files = [
                 SourceFile(str(entry.relative_to(path)), entry.stat().st_size, entry, None, advance)
-                for entry in sorted(path.rglob("*"))[:_MOST_FILES]
-                if entry.is_file() and not entry.name.startswith(".")
+                for entry in entries
+                if entry.is_file() and not any(part.startswith(".") for part in entry.relative_to(path).parts)
             ]
         elif not path.is_file():
             raise TerminologyError(f"{path}: there is no such file or folder")
@@ -49,11 +54,13 @@ class Source:
             self._zip = _open_zip(path)
             self.files = [
                 SourceFile(entry.filename, entry.file_size, path, self._zip, advance)
-                for entry in self._zip.infolist()[:_MOST_FILES]
+                for entry in self._zip.infolist()
                 if not entry.is_dir() and not entry.filename.startswith("__MACOSX")
             ]
         else:
             self.files = [SourceFile(path.name, path.stat().st_size, path, None, advance)]
+        if len(self.files) > _MOST_FILES:
+            raise TerminologyError(f"{path}: there are more than {_MOST_FILES:,} files; is this the right one?")
 
     def close(self) -> None:
         """Close the zip."""
@@ -65,6 +72,17 @@ class Source:
         return [
             file for file in self.files if any(fnmatch(file.base_name.lower(), pattern.lower()) for pattern in patterns)
         ]
+
+    def only(self, *patterns: str) -> SourceFile:
+        """Return the one file that fits a pattern, or else the only file there is.
+
+        Raises `TerminologyError` when there is none, or there are several.
+        """
+        found = self.find(*patterns) or (self.files if len(self.files) == 1 else [])
+        if len(found) != 1:
+            there = ", ".join(file.name for file in found[:5]) or "none"
+            raise TerminologyError(f"{self.path.name}: one file {' or '.join(patterns)} is wanted, found: {there}")
+        return found[0]
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the file, the zip, or each file of the folder that was opened."""
@@ -98,13 +116,22 @@ class SourceFile:
     def open(self) -> Iterator[IO[bytes]]:
         """Open the file as bytes. A fault of the zip or the disk while reading becomes a `TerminologyError`."""
         self.was_read = True
+        with self._opened() as stream:
+            yield _Counted(stream, lambda count: self._advance(self.base_name, count, self.size), self._faults)
+
+    def _opened(self) -> IO[bytes]:
+        with self._faults():
+            return self._archive.open(self.name) if self._archive else self.path.open("rb")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
         try:
-            with self._archive.open(self.name) if self._archive else self.path.open("rb") as stream:
-                yield _Counted(stream, lambda count: self._advance(self.base_name, count, self.size))
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
-            raise self.error(f"the zip is damaged or encrypted here ({error}); fetch it again") from error
+            yield
         except OSError as error:
             raise self.error(f"cannot be read ({error.strerror or error})") from error
+        except _ZIP_FAULTS as error:
+            advice = "fetch it again, or unpack it and import the folder"
+            raise self.error(f"the zip is damaged or encrypted here ({error}); {advice}") from error
 
     def whole(self) -> bytes:
         """Return all bytes, for formats that cannot be read in pieces. Raises `TerminologyError` above 512 MB."""
@@ -115,11 +142,8 @@ class SourceFile:
 
     def head(self, size: int = 4096) -> bytes:
         """Return the first bytes, to recognise a format by; the progress does not count them."""
-        try:
-            with self._archive.open(self.name) if self._archive else self.path.open("rb") as stream:
-                return stream.read(size)
-        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-            raise self.error(f"cannot be read ({error})") from error
+        with self._opened() as stream, self._faults():
+            return stream.read(size)
 
     def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
         """Yield every line with its number, from 1, without its line end; a byte order mark is dropped.
@@ -158,8 +182,9 @@ class SourceFile:
         """Yield the fields of every line, with its number; blank lines are left out. There is no quoting.
 
         `columns` is how many fields a line has. `header` is what the first line must say, where there is one.
-        Raises `TerminologyError` where a line has another number of fields.
+        Raises `TerminologyError` where a line has another number of fields, or the header is missing.
         """
+        number = 0
         for number, line in self.lines():
             fields = line.split(delimiter)
             if header is not None and number == 1:
@@ -169,6 +194,8 @@ class SourceFile:
                 yield number, fields
             elif line.strip():
                 raise self.error(f"{len(fields)} columns instead of {columns}; is the file cut off?", number)
+        if header is not None and number == 0:
+            raise self.error("the file is empty")
 
     def records(
         self, wanted: Sequence[str], *, delimiter: str = ",", quoted: bool = True, encoding: str = "utf-8"
@@ -184,8 +211,9 @@ class SourceFile:
             for position, line in self.lines(encoding):  # noqa: B007 -- told to the errors below
                 yield line + "\n"
 
-        quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-        reader = csv.reader(text(), delimiter=delimiter, quoting=quoting, strict=quoted)
+        reader = csv.reader(
+            text(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
+        )
         header: list[str] | None = None
         try:
             for fields in reader:
@@ -204,18 +232,29 @@ class SourceFile:
             raise self.error("the file is empty")
 
 
-class _Counted(io.RawIOBase):
-    """A stream that tells how many bytes were read from it."""
+class Readable(Protocol):
+    """What is read from: bytes, at most so many at once."""
 
-    def __init__(self, stream: IO[bytes], told: Callable[[int], None]) -> None:
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, or none at the end."""
+
+
+class _Counted(io.RawIOBase):
+    """A stream that tells how many bytes were read from it. `faults` makes of what goes wrong what is raised."""
+
+    def __init__(
+        self, stream: IO[bytes], told: Callable[[int], None], faults: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._stream = stream
         self._told = told
+        self._faults = faults
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        block = self._stream.read(size)
+        with self._faults():
+            block = self._stream.read(size)
         self._told(len(block))
         return block
 
@@ -223,7 +262,7 @@ class _Counted(io.RawIOBase):
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*_ZIP_FAULTS, OSError) as error:
         raise TerminologyError(f"{path.name}: this is not a zip file, or it is cut off ({error})") from error
 
 

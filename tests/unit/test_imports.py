@@ -172,7 +172,7 @@ def test_names_of_a_hospital(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "ours.csv"
     path.write_text("system,code,name,type\nsnomed,1,zorblax,\nsnomed,9,of nothing,\n")
     (manifest,) = _import(settings, path, version="1").manifests
-    assert (manifest.kind, manifest.id) == ("supplement", "snomed-1-csv")
+    assert (manifest.kind, manifest.id) == ("supplement", "snomed-1-supplement-csv")
     store = _store(settings)
     assert [name.concept.code for name in store.names("zorblax")] == ["1"]
     assert store.names("of nothing") == ()

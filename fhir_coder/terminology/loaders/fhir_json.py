@@ -1,6 +1,6 @@
 """FHIR R4 CodeSystem and ConceptMap resources, as JSON: one file each, or a folder or zip of them.
 
-Source: https://hl7.org/fhir/R4/codesystem.html, https://hl7.org/fhir/R4/conceptmap.html
+Source: https://hl7.org/fhir/R4/codesystem.html (read in `fhir_codesystem`), https://hl7.org/fhir/R4/conceptmap.html
 """
 
 from __future__ import annotations
@@ -12,29 +12,17 @@ from typing import Any
 
 import orjson
 
-from fhir_coder.model import EntityType
-from fhir_coder.terminology.release import (
-    Broader,
-    Concept,
-    Fact,
-    Import,
-    MapRow,
-    Name,
-    Options,
-    Property,
-    Relationship,
-    Release,
-    Status,
-)
+from fhir_coder.errors import TerminologyError
+from fhir_coder.terminology.loaders.fhir_codesystem import CodeSystem, objects
+from fhir_coder.terminology.release import Fact, Import, MapRow, Options, Relationship, Release, ReleaseKind
 from fhir_coder.terminology.source import Source, SourceFile
 
 NAME = "fhir"
 TITLE = "FHIR R4 CodeSystem and ConceptMap (JSON)"
 
-_DEEPEST = 50  # levels of a hierarchy
-_LONGEST_MENTION = 6  # words
-_COMPLETE = frozenset({"complete"})
-# R4's ConceptMapEquivalence has more words than a coder needs; a map that says there is no such code is kept, too.
+_KINDS = ("CodeSystem", "ConceptMap")
+_HEAD = 1 << 16  # bytes
+# R4's ConceptMapEquivalence has more words than a coder needs; all say how the target stands to the source.
 _RELATIONSHIPS: Mapping[str, Relationship] = MappingProxyType(
     {
         "equal": "equivalent",
@@ -46,33 +34,52 @@ _RELATIONSHIPS: Mapping[str, Relationship] = MappingProxyType(
         "inexact": "inexact",
         "relatedto": "relatedto",
         "unmatched": "unmatched",
-        "disjoint": "unmatched",
     }
 )
 
 
 def recognises(source: Source) -> bool:
-    """Tell whether all JSON files begin like a CodeSystem or ConceptMap."""
-    files = source.find("*.json")
-    return bool(files) and all(_is_ours(file) for file in files)
+    """Tell whether a JSON file begins like a CodeSystem or ConceptMap."""
+    return any(_is_ours(file) for file in source.find("*.json"))
 
 
 def _is_ours(file: SourceFile) -> bool:
-    head = b"".join(file.head(1 << 16).split())
-    return b'"resourceType":"CodeSystem"' in head or b'"resourceType":"ConceptMap"' in head
+    head = b"".join(file.head(_HEAD).split())
+    return any(b'"resourceType":"%s"' % kind.encode() in head for kind in _KINDS)
 
 
 def load(source: Source, options: Options) -> Import:
-    """Return a release per resource. A resource is read whole: its format allows nothing else; above 512 MB is refused.
+    """Return a release per CodeSystem, and one for all ConceptMaps from the same code system of the same version.
 
+    A resource is read whole: its format allows nothing else; above 512 MB it is refused. It is read twice, the heads
+    being wanted first, so that one resource at a time is in memory.
     Raises `TerminologyError` for what is no such resource, with the FHIRPath of the element at fault.
     """
-    files = source.find("*.json") or source.files
-    read = [(file, _resource(file)) for file in files]
     skipped: Counter[str] = Counter()
+    members: dict[Release, list[SourceFile]] = {}  # titles differ, so they are compared without
+    titles: dict[Release, list[str]] = {}
+    for file in source.find("*.json") or [source.only("*.json")]:
+        resource = _resource(file)
+        if resource.get("resourceType") not in _KINDS:
+            if len(source.files) == 1:
+                raise file.error("the resourceType is neither CodeSystem nor ConceptMap", None, "resourceType")
+            skipped["files that are neither CodeSystem nor ConceptMap"] += 1
+            continue
+        head = _release(file, resource, options)
+        if head in members and head.kind != "map":
+            raise file.error(
+                f"{members[head][0].name} has the same code system in the same version: import one of them"
+            )
+        members.setdefault(head, []).append(file)
+        titles.setdefault(head, []).append(_title(file, resource))
+    if not members:
+        raise TerminologyError(f"{source.path.name}: there is no CodeSystem and no ConceptMap of FHIR (JSON)")
     return Import(
-        releases=tuple(_release(file, resource, options) for file, resource in read),
-        facts=_facts(read, skipped),
+        releases=tuple(
+            Release(system=head.system, version=head.version, title=", ".join(titles[head]), kind=head.kind)
+            for head in members
+        ),
+        facts=_facts(members, skipped),
         skipped=skipped,
     )
 
@@ -81,139 +88,103 @@ def _resource(file: SourceFile) -> dict[str, Any]:
     try:
         resource = orjson.loads(file.whole().removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
-        raise file.error("this is not JSON; is the file cut off?", error.lineno, error.colno) from None
-    if not isinstance(resource, dict) or resource.get("resourceType") not in ("CodeSystem", "ConceptMap"):
-        raise file.error("the resourceType is neither CodeSystem nor ConceptMap", None, "resourceType")
+        raise file.error(f"this is not JSON ({error.msg}); is the file cut off?", error.lineno, error.colno) from None
+    if not isinstance(resource, dict):
+        raise file.error("this is no FHIR resource, which is a JSON object", 1)
     return resource
 
 
+def _title(file: SourceFile, resource: Mapping[str, Any]) -> str:
+    return str(resource.get("title") or resource.get("name") or resource.get("url") or file.base_name)
+
+
 def _release(file: SourceFile, resource: dict[str, Any], options: Options) -> Release:
-    kind = resource["resourceType"]
+    """Return the head of the release, without title."""
+    resource_type = resource["resourceType"]
     version = options.version or resource.get("version")
     if not isinstance(version, str) or not version:
-        raise file.error(f"{kind}.version is missing: give --version")
-    title = resource.get("title") or resource.get("name") or resource.get("url") or file.base_name
-    if kind == "ConceptMap":
-        groups = _list(file, resource, "group", kind)
-        system = groups[0].get("source") if groups else None
-        if not isinstance(system, str):
-            raise file.error("the code system of the sources is missing", None, "ConceptMap.group[0].source")
-        return Release(system=system, version=version, title=str(title), kind="map")
-    if resource.get("content") == "supplement":
-        system, release_kind = str(resource.get("supplements", "")).partition("|")[0], "supplement"
+        raise file.error("the version is missing: give --version", None, f"{resource_type}.version")
+    kind: ReleaseKind = "map"
+    if resource_type == "ConceptMap":
+        groups = objects(file, resource, "group", resource_type)
+        system, place = (groups[0].get("source") if groups else None), "ConceptMap.group[0].source"
+    elif resource.get("content") == "supplement":
+        kind = "supplement"
+        system, place = str(resource.get("supplements") or "").partition("|")[0], "CodeSystem.supplements"
+    elif resource.get("content") == "complete":
+        kind = "complete"
+        system, place = resource.get("url"), "CodeSystem.url"
     else:
-        system, release_kind = resource.get("url"), "complete"
-        if resource.get("content") not in _COMPLETE:
-            # A fragment or example says nothing of the codes that it does not list.
-            raise file.error(
-                "only a complete CodeSystem or a supplement can be imported: the codes that this one leaves out would "
-                "be taken for wrong", None, "CodeSystem.content"
-            )  # fmt: skip
+        message = "only a complete CodeSystem or a supplement: the codes left out here would be taken for wrong"
+        raise file.error(message, None, "CodeSystem.content")
+    system = system or options.system
     if not isinstance(system, str) or not system:
-        raise file.error("the code system has no URL", None, "CodeSystem.url")
-    return Release(
-        system=system,
-        version=version,
-        title=str(title),
-        kind="supplement" if release_kind == "supplement" else "complete",
-    )
+        raise file.error("the code system is missing", None, place)
+    return Release(system=system, version=version, title="", kind=kind)
 
 
-def _facts(read: list[tuple[SourceFile, dict[str, Any]]], skipped: Counter[str]) -> Iterator[tuple[int, Fact]]:
-    for index, (file, resource) in enumerate(read):
-        if resource["resourceType"] == "ConceptMap":
-            yield from ((index, row) for row in _map_rows(file, resource, skipped))
-        else:
-            supplement = resource.get("content") == "supplement"
-            yield from ((index, fact) for fact in _concepts(file, resource, "CodeSystem", "", supplement, 0))
-
-
-def _concepts(
-    file: SourceFile, holder: Mapping[str, Any], place: str, parent: str, supplement: bool, depth: int
-) -> Iterator[Fact]:
-    if depth > _DEEPEST:
-        raise file.error(f"the hierarchy is deeper than {_DEEPEST} levels", None, place)
-    for position, concept in enumerate(_list(file, holder, "concept", place)):
-        here = f"{place}.concept[{position}]"
-        code = concept.get("code")
-        if not isinstance(code, str) or not code.strip():
-            raise file.error("the code is missing", None, f"{here}.code")
-        properties = _list(file, concept, "property", here)
-        display = concept.get("display")
-        if display is not None and not isinstance(display, str):
-            raise file.error("the display is no string", None, f"{here}.display")
-        type_ = _entity_type(file, properties, here)
-        yield Concept(code, "" if supplement else display or code, type_, _status(properties))
-        if display:
-            yield Name(code, display, "synonym" if supplement else "preferred", _is_short(display))
-        for designation in _list(file, concept, "designation", here):
-            text, language = designation.get("value"), str(designation.get("language") or "en")
-            if isinstance(text, str) and text.strip() and language.lower().startswith("en"):
-                yield Name(code, text, "synonym", _is_short(text))
-        if parent:
-            yield Broader(code, parent)
-        yield from _properties(code, properties)
-        yield from _concepts(file, concept, here, code, supplement, depth + 1)
-
-
-def _properties(code: str, properties: list[dict[str, Any]]) -> Iterator[Fact]:
-    for each in properties:
-        value = next((value for name, value in each.items() if name.startswith("value")), None)
-        name = each.get("code")
-        if not isinstance(name, str) or value is None:
-            continue
-        if name in ("parent", "subsumedBy") and isinstance(value, str):
-            yield Broader(code, value)
-        elif isinstance(value, str | int | float):
-            yield Property(code, name, str(value).lower() if isinstance(value, bool) else str(value))
-
-
-def _status(properties: list[dict[str, Any]]) -> Status:
-    """Return the status that the properties `inactive`, `status` and `notSelectable` give (R4, concept-properties)."""
-    said = {each.get("code"): next((v for n, v in each.items() if n.startswith("value")), None) for each in properties}
-    if said.get("inactive") is True or said.get("status") in ("retired", "deprecated", "inactive"):
-        return "retired"
-    return "header" if said.get("notSelectable") is True else "active"
-
-
-def _entity_type(file: SourceFile, properties: list[dict[str, Any]], place: str) -> str:
-    """Return the value of the property `entity-type`: ours, for code systems that notes are to be coded in."""
-    stated = next((each.get("valueCode") for each in properties if each.get("code") == "entity-type"), "")
-    if stated and stated not in list(EntityType):
-        raise file.error(f"the entity-type is none of {', '.join(EntityType)}", None, f"{place}.property")
-    return str(stated)
+def _facts(members: Mapping[Release, list[SourceFile]], skipped: Counter[str]) -> Iterator[tuple[int, Fact]]:
+    for index, (head, files) in enumerate(members.items()):
+        for file in files:
+            resource = _resource(file)
+            facts: Iterator[Fact]
+            if head.kind == "map":
+                facts = _map_rows(file, resource, skipped)
+            else:
+                facts = CodeSystem(file, resource, head.system, skipped).facts()
+            for fact in facts:
+                yield index, fact
 
 
 def _map_rows(file: SourceFile, resource: dict[str, Any], skipped: Counter[str]) -> Iterator[MapRow]:
-    origin = str(resource.get("title") or resource.get("name") or resource.get("url") or file.base_name)
-    for number, group in enumerate(_list(file, resource, "group", "ConceptMap")):
+    origin = _title(file, resource)
+    for number, group in enumerate(objects(file, resource, "group", "ConceptMap")):
         place = f"ConceptMap.group[{number}]"
         source, target = group.get("source"), group.get("target")
-        if not isinstance(source, str) or not isinstance(target, str):
-            raise file.error("a group has a source and a target system", None, place)
-        for position, element in enumerate(_list(file, group, "element", place)):
+        if not isinstance(source, str) or not source or not isinstance(target, str) or not target:
+            raise file.error("a group has a source and a target, which are code systems", None, place)
+        if "unmapped" in group:
+            skipped["rules for codes that are not listed (ConceptMap.group.unmapped)"] += 1
+        for position, element in enumerate(objects(file, group, "element", place)):
             here = f"{place}.element[{position}]"
             code = element.get("code")
             if not isinstance(code, str) or not code:
                 raise file.error("the code is missing", None, f"{here}.code")
-            for row in _list(file, element, "target", here):
-                if row.get("dependsOn"):
-                    skipped["map rows that depend on another element"] += 1
-                    continue
-                relationship = _RELATIONSHIPS.get(str(row.get("equivalence")))
-                if relationship is None:
-                    raise file.error(f"the equivalence {str(row.get('equivalence'))[:30]!r} is none of R4", None, here)
-                mapped = str(row.get("code") or "")
-                advice = str(row.get("comment") or "")
-                yield MapRow(source, code, target, mapped, relationship, origin, advice=advice)
+            if "noMap" in element:
+                raise _of_r5(file, f"{here}.noMap")
+            rows = objects(file, element, "target", here)
+            if not rows:
+                skipped["codes that are mapped to nothing"] += 1
+            for at, row in enumerate(rows):
+                stated = _target(file, row, f"{here}.target[{at}]", skipped)
+                if stated:
+                    relationship, mapped, advice = stated
+                    yield MapRow(source, code, target, mapped, relationship, origin, advice=advice)
 
 
-def _list(file: SourceFile, holder: Mapping[str, Any], name: str, place: str) -> list[dict[str, Any]]:
-    value = holder.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise file.error("this is no list of objects", None, f"{place}.{name}")
-    return value
+def _target(
+    file: SourceFile, row: Mapping[str, Any], place: str, skipped: Counter[str]
+) -> tuple[Relationship, str, str] | None:
+    """Return relationship, code and comment, or None where the row is left out."""
+    equivalence = row.get("equivalence")
+    if equivalence is None and "relationship" in row:
+        raise _of_r5(file, f"{place}.relationship")
+    if row.get("dependsOn") or row.get("product"):
+        skipped["map rows that depend on, or make, another element"] += 1
+        return None
+    if equivalence == "disjoint":
+        skipped["map rows that say what a code does not mean (disjoint)"] += 1
+        return None
+    relationship = _RELATIONSHIPS.get(str(equivalence))
+    if relationship is None:
+        raise file.error(f"{str(equivalence)[:30]!r} is no ConceptMapEquivalence of R4", None, f"{place}.equivalence")
+    code = row.get("code")
+    if relationship == "unmatched":
+        code = ""
+    elif not isinstance(code, str) or not code:
+        raise file.error("the code is missing", None, f"{place}.code")
+    return relationship, code, str(row.get("comment") or "")
 
 
-def _is_short(text: str) -> bool:
-    return len(text.split()) <= _LONGEST_MENTION and "," not in text and "(" not in text
+def _of_r5(file: SourceFile, place: str) -> TerminologyError:
+    return file.error("this is a ConceptMap of FHIR R5; convert it to R4, which says `equivalence` here", None, place)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
 from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import iterparse  # type: ignore[import-untyped]
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
 
-from fhir_coder.terminology.source import SourceFile
+from fhir_coder.terminology.source import Readable, SourceFile
 
 _BLOCK = 1 << 16  # bytes
 
@@ -46,7 +45,7 @@ def elements(file: SourceFile, root: str, parts: frozenset[str]) -> Iterator[tup
 class _Lines:
     """A stream that gives one line for each read: when an element comes, the last line read is the element's."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Readable) -> None:
         self.number = 0
         self._pieces = _pieces(stream)
         self._ended = True
@@ -58,7 +57,7 @@ class _Lines:
         return piece
 
 
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+def _pieces(stream: Readable) -> Iterator[bytes]:
     rest = b""
     while block := stream.read(_BLOCK):
         *whole, rest = (rest + block).splitlines(keepends=True)
