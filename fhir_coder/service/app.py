@@ -30,13 +30,13 @@ from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import Note
 from fhir_coder.report import as_dict
 from fhir_coder.service.body import HL7_TYPES, JSON_TYPES, read_body
-from fhir_coder.service.capability import OPERATION_FILE, capability_statement
+from fhir_coder.service.capability import OPERATION_FILE, capability_statement, terminology_capabilities
 from fhir_coder.service.code_note import CodeNoteCall, read_call
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.outcome import of_error, of_status, operation_outcome
 from fhir_coder.service.receiver import Receiver
 from fhir_coder.service.stored_document import read_document
-from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology
+from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology, require_json
 from fhir_coder.settings import Settings
 from fhir_coder.tables import read_profile
 
@@ -85,8 +85,14 @@ def _add_fhir(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/fhir/metadata")
     async def metadata(request: Request) -> Response:
+        query = request.query_params
+        require_json(query.multi_items())
+        base, mode = f"{str(request.base_url).rstrip('/')}/fhir", query.get("mode", "full")
+        if mode == "terminology":
+            return _json(terminology_capabilities(base, _version(), desk.store), _FHIR)
+        if mode != "full":
+            raise UnsupportedError("mode is full or terminology", place="mode")
         operation: str = read_profile(OPERATION_FILE)["url"]
-        base = f"{str(request.base_url).rstrip('/')}/fhir"
         terminology = [(each.resource, each.name) for each in OPERATIONS]
         instance_level = settings.server is not None
         statement = capability_statement(base, _version(), operation, terminology, instance_level=instance_level)

@@ -1,6 +1,6 @@
-"""The CapabilityStatement: what this service really does, and no more.
+"""What this service really does, and no more: the CapabilityStatement, and of terminology the TerminologyCapabilities.
 
-Source: https://hl7.org/fhir/R4/capabilitystatement.html
+Source: https://hl7.org/fhir/R4/capabilitystatement.html, https://hl7.org/fhir/R4/terminologycapabilities.html
 """
 
 from __future__ import annotations
@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fhir_coder.service.terminology import PROPERTIES
+from fhir_coder.service.terminology_expand import EXPAND, FILTER
+from fhir_coder.terminology.store import ConceptStore
+
 OPERATION_FILE = "OperationDefinition-code-note.json"
+
+_DATE = "2026-11-22"  # when what is stated here last changed
 
 
 def capability_statement(
@@ -27,17 +33,14 @@ def capability_statement(
     levels = "system, type and instance level" if instance_level else "system and type level"
     return {
         "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": "2026-11-22",
-        "kind": "instance",
-        "software": {"name": "fhir-coder", "version": version},
-        "implementation": {"description": "Codes free-text clinical notes", "url": base},
+        **_head(base, version),
         "fhirVersion": "4.0.1",
         "format": ["json"],
         "rest": [
             {
                 "mode": "server",
-                "documentation": f"$code-note is offered on {levels}. No resources are stored here.",
+                "documentation": f"$code-note is offered on {levels}, the terminology operations on type level. "
+                "No resources are stored here. GET /fhir/metadata?mode=terminology lists the code systems.",
                 "resource": [
                     {"type": "DocumentReference", "operation": [code_note]},
                     {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
@@ -46,4 +49,47 @@ def capability_statement(
                 "operation": [code_note],
             }
         ],
+    }
+
+
+def terminology_capabilities(base: str, version: str, store: ConceptStore) -> dict[str, Any]:
+    """Return the TerminologyCapabilities of the service at `base`: the loaded code systems, each in one version."""
+    loaded = [release for system in store.systems if (release := store.base(system)) is not None]
+    return {
+        "resourceType": "TerminologyCapabilities",
+        **_head(base, version),
+        "codeSystem": [
+            {
+                "uri": release.head.system,
+                "version": [
+                    {
+                        "code": release.head.version,
+                        "isDefault": True,
+                        "compositional": False,
+                        "property": list(PROPERTIES),
+                    }
+                ],
+                "subsumption": False,
+            }
+            for release in loaded
+        ],
+        "expansion": {
+            "hierarchical": False,
+            "paging": True,
+            "incomplete": False,
+            "parameter": [{"name": name} for name in EXPAND],
+            "textFilter": FILTER,
+        },
+        "validateCode": {"translations": False},
+        "translation": {"needsMap": False},
+    }
+
+
+def _head(base: str, version: str) -> dict[str, Any]:
+    return {
+        "status": "active",
+        "date": _DATE,
+        "kind": "instance",
+        "software": {"name": "fhir-coder", "version": version},
+        "implementation": {"description": "Codes free-text clinical notes", "url": base},
     }

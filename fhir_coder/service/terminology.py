@@ -1,246 +1,188 @@
-"""The terminology operations of FHIR over the loaded releases: $lookup, $validate-code, $translate, $expand.
+"""READ FIRST of the terminology operations. CodeSystem/$lookup and the two $validate-code.
 
-Source: https://hl7.org/fhir/R4/terminology-service.html, codesystem-operation-lookup.html,
-codesystem-operation-validate-code.html, conceptmap-operation-translate.html, valueset-operation-expand.html
+Parameters are read in terminology_call.py, systems and value sets found in terminology_systems.py.
+Source: https://hl7.org/fhir/R4/codesystem-operation-lookup.html, codesystem-operation-validate-code.html and
+valueset-operation-validate-code.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from types import MappingProxyType
+import unicodedata
+from collections.abc import Iterable
 from typing import Any
-from uuid import uuid4
 
 from fhir_coder.errors import InputError
-from fhir_coder.model import CODE_SYSTEMS
-from fhir_coder.service.terminology_call import Call, Coded
-from fhir_coder.terminology.normalise import normalise
-from fhir_coder.terminology.release import MapRow, Relationship
+from fhir_coder.service.terminology_call import Call, Coded, Kinds
+from fhir_coder.service.terminology_systems import (
+    designations,
+    is_abstract,
+    known_concept,
+    loaded_version,
+    require_english,
+    value_set_system,
+)
 from fhir_coder.terminology.store import ConceptStore, StoredConcept
 
-LOOKUP = ("system", "code", "version", "coding", "date", "displayLanguage", "property")
-VALIDATE_CODE = ("url", "system", "code", "version", "systemVersion", "display", "coding", "codeableConcept")
-TRANSLATE = ("url", "system", "code", "version", "coding", "codeableConcept", "source", "target", "targetsystem",
-             "dependency", "reverse")  # fmt: skip
-EXPAND = ("url", "filter", "offset", "count", "activeOnly", "includeDesignations", "displayLanguage")
+LOOKUP: Kinds = {
+    "system": "string",
+    "code": "string",
+    "version": "string",
+    "coding": "Coding",
+    "displayLanguage": "string",
+    "property": "string",
+}
+_ANY_VALIDATION: Kinds = {
+    "url": "string",
+    "code": "string",
+    "display": "string",
+    "coding": "Coding",
+    "codeableConcept": "CodeableConcept",
+    "abstract": "boolean",
+    "displayLanguage": "string",
+}
+VALIDATE_CODE_SYSTEM: Kinds = {**_ANY_VALIDATION, "version": "string"}
+VALIDATE_VALUE_SET: Kinds = {
+    **_ANY_VALIDATION,
+    "valueSetVersion": "string",
+    "system": "string",
+    "systemVersion": "string",
+}
+PROPERTIES = ("inactive", "notSelectable", "parent", "child")  # besides the publisher's own
 
-_MOST = 1_000  # concepts of an expansion
-_NAMES_PER_CODE = 20  # of a concept, a filter may match several
-_LONGEST_FILTER = 200  # characters
-_VALUE_SET_ENDINGS = ("?fhir_vs", "/vs")  # the value set of all codes of a system, as SNOMED CT and LOINC name it
-# What is no ConceptMapEquivalence of R4.
-_EQUIVALENCE: Mapping[Relationship, str] = MappingProxyType(
-    {"replaced-by": "equivalent", "tradename-of": "wider", "has-ingredient": "wider"}
-)
+Parameter = tuple[str, str, Any]
+"""Name, element and value; the value of `part` is a list of parameters."""
 
 
 def lookup(store: ConceptStore, call: Call) -> dict[str, Any]:
-    """CodeSystem/$lookup: what is known of a code. Raises `InputError` when it is not in the release."""
-    asked = _only(call.coded("system"))
-    concept = _known(store, asked)
+    """CodeSystem/$lookup: what is known of a code. Raises `InputError` when it is not in the release.
+
+    `property` picks what is returned besides name, version and display; "designation" is one, too.
+    """
+    require_english(call)
+    system = call.text("system")
+    if system and call.all("coding"):
+        raise InputError("the system belongs into the coding; leave one out", place=call.place("system"))
+    (asked,) = call.coded(system, call.text("version"), named="system")
+    concept = known_concept(store, asked)
     if concept is None:
-        raise InputError(f"the code is not in {_release(store, asked.system)}", place="code", code="not-found")
+        raise InputError(_absent(store, asked), place=asked.place, code="not-found")
+    wanted = set(call.all("property"))
     base = store.base(concept.system)
-    wanted = {str(name) for name in call.all("property")}
-    properties = [
-        ("inactive", "valueBoolean", concept.status == "retired"),
-        *(("parent", "valueCode", parent.code) for parent in store.parents(concept)),
-        *(("child", "valueCode", child.code) for child in store.children(concept)),
-        *((name, "valueString", value) for name, value in store.properties(concept)),
-    ]
-    if concept.status == "header":
-        properties.insert(1, ("notSelectable", "valueBoolean", True))
-    return _parameters(
+    return parameters(
         ("name", "valueString", base.head.title if base else concept.system),
         ("version", "valueString", concept.version),
         ("display", "valueString", concept.display),
-        *(("designation", "part", [("value", "valueString", text)]) for text in _designations(store, concept)),
         *(
-            ("property", "part", [("code", "valueCode", name), ("value", element, value)])
-            for name, element, value in properties
-            if not wanted or name in wanted
+            ("designation", "part", [("value", "valueString", text)])
+            for text in (designations(store, concept) if not wanted or "designation" in wanted else ())
         ),
+        *(("property", "part", parts) for parts in _properties(store, concept) if not wanted or parts[0][2] in wanted),
     )
 
 
-def validate_code(store: ConceptStore, call: Call, *, of_value_set: bool) -> dict[str, Any]:
-    """CodeSystem/$validate-code and ValueSet/$validate-code: whether a code is in the release, and rightly named.
+def _properties(store: ConceptStore, concept: StoredConcept) -> Iterable[list[Parameter]]:
+    """Yield the parts of each property; the description of a relative is its display."""
+    yield [("code", "valueCode", "inactive"), ("value", "valueBoolean", concept.status == "retired")]
+    if is_abstract(concept):
+        yield [("code", "valueCode", "notSelectable"), ("value", "valueBoolean", True)]
+    for name, relatives in (("parent", store.parents(concept)), ("child", store.children(concept))):
+        for relative in relatives:
+            yield [
+                ("code", "valueCode", name),
+                ("value", "valueCode", relative.code),
+                ("description", "valueString", relative.display),
+            ]
+    for name, text in store.properties(concept):
+        yield [("code", "valueCode", name), ("value", "valueString", text)]
 
-    A header is in it, and so is a retired code; the message says so.
+
+def validate_in_code_system(store: ConceptStore, call: Call) -> dict[str, Any]:
+    """CodeSystem/$validate-code: whether a code is in a code system, and its display one of its names."""
+    url, version = call.text("url"), call.text("version")
+    if url:
+        loaded_version(store, url, version, call.place("url"))
+    return _validated(store, call, url, call.coded(url, version, named="url"))
+
+
+def validate_in_value_set(store: ConceptStore, call: Call) -> dict[str, Any]:
+    """ValueSet/$validate-code, of the value set of all codes of a system: so a bare code needs no system."""
+    place = call.place("url")
+    only = value_set_system(store, call.require("url"), call.text("valueSetVersion"), place)
+    system = call.text("system")
+    if system and not call.all("code"):
+        raise InputError("the system belongs into the coding; leave it out", place=call.place("system"))
+    return _validated(store, call, only, call.coded(system or only, call.text("systemVersion"), named="system"))
+
+
+def _validated(store: ConceptStore, call: Call, only: str | None, codes: list[Coded]) -> dict[str, Any]:
+    """Return the verdict on the first code that is right, else on the first; codes of systems other than `only` fail.
+
+    Codings whose system or version is not loaded are passed over when another one can be judged.
     """
-    if of_value_set:
-        system = _system_of(call.require("url"))
-        codes = call.coded("system")
-        codes = [coded for coded in codes if coded.system == system] or codes
-        if codes[0].system != system:
-            return _verdict(False, f"the code is of {codes[0].system}, not of {system}", None)
-    else:
-        codes = call.coded("url")
-    verdicts = [_validated(store, asked) for asked in codes]
+    require_english(call)
+    verdicts: list[dict[str, Any]] = []
+    unknown: list[InputError] = []
+    for asked in codes:
+        try:
+            verdicts.append(_verdict_on(store, asked, only, abstract=call.truth("abstract")))
+        except InputError as error:
+            unknown.append(error)
+    if not verdicts:
+        raise unknown[0]
     return next((verdict for verdict in verdicts if verdict["parameter"][0]["valueBoolean"]), verdicts[0])
 
 
-def _validated(store: ConceptStore, asked: Coded) -> dict[str, Any]:
-    concept = _known(store, asked)
+def _verdict_on(store: ConceptStore, asked: Coded, only: str | None, *, abstract: bool) -> dict[str, Any]:
+    if only and asked.system != only:
+        return _verdict(False, f"the code is of {asked.system}, not of {only}", asked, None)
+    concept = known_concept(store, asked)
     if concept is None:
-        return _verdict(False, f"the code {asked.code} is not in {_release(store, asked.system)}", None)
-    if asked.display and normalise(asked.display) not in {
-        normalise(text) for text in (concept.display, *_designations(store, concept))
-    }:
-        return _verdict(False, f"the display is none of the names of {asked.code}", concept)
-    notes = {"active": None, "retired": "the code is retired", "header": "the code is a header and not billable"}
-    return _verdict(True, notes[concept.status], concept)
+        return _verdict(False, _absent(store, asked), asked, None)
+    if asked.display and _folded(asked.display) not in map(_folded, _names(store, concept)):
+        return _verdict(False, f"the display is not a name of {concept.code}", asked, concept)
+    if is_abstract(concept) and not abstract:
+        message = f"{concept.code} only groups other codes; record one of them, or say abstract=true"
+        return _verdict(False, message, asked, concept)
+    if concept.status == "retired":
+        replacement = store.replacement(concept)
+        said = f"; it was replaced by {replacement.code} ({replacement.display})" if replacement else ""
+        return _verdict(True, f"{concept.code} is retired{said}", asked, concept)
+    return _verdict(True, None, asked, concept)
 
 
-def _verdict(result: bool, message: str | None, concept: StoredConcept | None) -> dict[str, Any]:
-    return _parameters(
+def _names(store: ConceptStore, concept: StoredConcept) -> list[str]:
+    """Return what the concept may be called. The brands of an ingredient are not what its code means."""
+    names = [name.text for name in store.names_of(concept) if name.kind in ("preferred", "synonym")]
+    return [concept.display, *names]
+
+
+def _folded(text: str) -> str:
+    """Return a display for comparison: case and the width of spaces do not matter, signs (<, -) do."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def _absent(store: ConceptStore, asked: Coded) -> str:
+    return f"the code {asked.code} is not in {asked.system}, version {loaded_version(store, asked.system, None, '')}"
+
+
+def _verdict(result: bool, message: str | None, asked: Coded, concept: StoredConcept | None) -> dict[str, Any]:
+    """Return the answer. R4 has result, message and display; code, system and version are R5's, which say the same.
+
+    tx.fhir.org answers R4 clients with them, too: they tell which coding of a codeableConcept is meant.
+    """
+    return parameters(
         ("result", "valueBoolean", result),
         *([("message", "valueString", message)] if message else []),
-        *(
-            [("display", "valueString", concept.display), ("version", "valueString", concept.version)]
-            if concept
-            else []
-        ),
+        *([("display", "valueString", concept.display)] if concept else []),
+        ("code", "valueCode", asked.code),
+        ("system", "valueUri", asked.system),
+        *([("version", "valueString", concept.version)] if concept else []),
     )
 
 
-def translate(store: ConceptStore, call: Call) -> dict[str, Any]:
-    """ConceptMap/$translate: where the maps lead from a code, with the rules of age and sex evaluated."""
-    asked = _only(call.coded("system"))
-    _known(store, asked)
-    stated = call.text("targetsystem") or call.text("target")
-    targets = [_system_of(stated)] if stated else [*CODE_SYSTEMS.values()]
-    patient = call.patient()
-    matches, messages = [], []
-    for target in targets:
-        matches += [_match(concept, row) for concept, row in store.mapped(asked.system, asked.code, target, patient)]
-        choices = store.choices(asked.system, asked.code, target, patient)
-        messages += [f"group {choice.group}: {choice.reason}" for choice in choices if choice.row is None]
-    if not matches and not messages:
-        messages.append("no map of the loaded releases leads from this code to the target")
-    return _parameters(
-        ("result", "valueBoolean", bool(matches)),
-        *([("message", "valueString", "; ".join(messages))] if messages else []),
-        *(("match", "part", match) for match in matches),
-    )
-
-
-def _match(concept: StoredConcept, row: MapRow) -> list[tuple[str, str, Any]]:
-    coding = {
-        "system": concept.system,
-        "version": concept.version,
-        "code": concept.code,
-        "display": concept.display,
-    }
-    said = f"{row.origin}, derived" if row.derived else row.origin
-    return [
-        ("equivalence", "valueCode", _EQUIVALENCE.get(row.relationship, row.relationship)),
-        ("concept", "valueCoding", coding),
-        ("source", "valueUri", "urn:fhir-coder:map:" + normalise(said).replace(" ", "-")),
-        *([("comment", "valueString", row.advice)] if row.advice else []),
-    ]
-
-
-def expand(store: ConceptStore, call: Call) -> dict[str, Any]:
-    """ValueSet/$expand: the concepts of a code system whose names hold the beginnings of all words of the filter.
-
-    Raises `InputError` without a filter: an expansion of everything is too costly.
-    """
-    url = call.require("url")
-    system = _system_of(url)
-    _release(store, system)
-    text = call.text("filter") or ""
-    if len(text) > _LONGEST_FILTER:
-        raise InputError(f"the filter has at most {_LONGEST_FILTER} characters", place="filter", code="too-long")
-    words = normalise(text).split()
-    if not words:
-        raise InputError("the code system is too large to list; give a filter", place="filter", code="too-costly")
-    offset, count = call.number("offset", 0, _MOST), call.number("count", 50, _MOST)
-    found = _filtered(store, system, text, offset + count + 1, active_only=call.truth("activeOnly"))
-    base = store.base(system)
-    return {
-        "resourceType": "ValueSet",
-        "url": url,
-        "status": "active",
-        "expansion": {
-            "identifier": f"urn:uuid:{uuid4()}",
-            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-            # How many there are in all is known when they all were looked at.
-            **({"total": len(found)} if len(found) <= offset + count else {}),
-            "offset": offset,
-            "parameter": [
-                {"name": "filter", "valueString": text},
-                {"name": "version", "valueUri": f"{system}|{base.head.version if base else ''}"},
-            ],
-            "contains": [
-                _contained(store, concept, designations=call.truth("includeDesignations"))
-                for concept in found[offset : offset + count]
-            ],
-        },
-    }
-
-
-def _filtered(store: ConceptStore, system: str, text: str, wanted: int, *, active_only: bool) -> list[StoredConcept]:
-    words = "".join(character if character.isalnum() else " " for character in text).split()
-    match = " ".join(f'"{word}"*' for word in words)
-    concepts = {name.concept.code: name.concept for name in store.containing(system, match, wanted * _NAMES_PER_CODE)}
-    return [concept for concept in concepts.values() if concept.codable or not active_only]
-
-
-def _contained(store: ConceptStore, concept: StoredConcept, *, designations: bool) -> dict[str, Any]:
-    return {
-        "system": concept.system,
-        "version": concept.version,
-        "code": concept.code,
-        "display": concept.display,
-        **({"inactive": True} if concept.status == "retired" else {}),
-        **({"abstract": True} if concept.status == "header" else {}),
-        **({"designation": [{"value": text} for text in _designations(store, concept)]} if designations else {}),
-    }
-
-
-def _designations(store: ConceptStore, concept: StoredConcept) -> list[str]:
-    """Return the names of a concept besides its display; entries of an index are none."""
-    names = dict.fromkeys(name.text for name in store.names_of(concept) if name.kind != "index")
-    return [text for text in names if text != concept.display]
-
-
-def _only(codes: list[Coded]) -> Coded:
-    if len(codes) > 1:
-        raise InputError("give one coding", place="codeableConcept", code="value")
-    return codes[0]
-
-
-def _known(store: ConceptStore, asked: Coded) -> StoredConcept | None:
-    """Return the concept, or None. Raises `InputError` when the system, or this version of it, is not active."""
-    release = _release(store, asked.system)
-    base = store.base(asked.system)
-    if asked.version and base and asked.version != base.head.version:
-        raise InputError(f"this version is not active; active is {release}", place="version", code="not-found")
-    return store.concept(asked.system, asked.code)
-
-
-def _release(store: ConceptStore, system: str) -> str:
-    base = store.base(system)
-    if base is None:
-        raise InputError(
-            "no release of this code system is loaded; 'fhir-coder terminology info' says which are",
-            place="system",
-            code="not-found",
-        )
-    return f"{base.head.title} ({base.head.version})"
-
-
-def _system_of(url: str) -> str:
-    """Return the code system of an implicit value set, or of a short name."""
-    for ending in _VALUE_SET_ENDINGS:
-        url = url.removesuffix(ending)
-    return CODE_SYSTEMS.get(url, url)
-
-
-def _parameters(*parameters: tuple[str, str, Any]) -> dict[str, Any]:
-    return {"resourceType": "Parameters", "parameter": [_parameter(*each) for each in parameters]}
+def parameters(*listed: Parameter) -> dict[str, Any]:
+    """Return a Parameters resource."""
+    return {"resourceType": "Parameters", "parameter": [_parameter(*each) for each in listed]}
 
 
 def _parameter(name: str, element: str, value: Any) -> dict[str, Any]:

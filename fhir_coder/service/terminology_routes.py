@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from fhir_coder.errors import UnsupportedError
 from fhir_coder.ingest.json_input import parse_json
-from fhir_coder.service import terminology
 from fhir_coder.service.body import JSON_TYPES, read_body
 from fhir_coder.service.desk import Desk
-from fhir_coder.service.terminology_call import Call, given_parameters
+from fhir_coder.service.terminology import (
+    LOOKUP,
+    VALIDATE_CODE_SYSTEM,
+    VALIDATE_VALUE_SET,
+    lookup,
+    validate_in_code_system,
+    validate_in_value_set,
+)
+from fhir_coder.service.terminology_call import Call, Kinds, from_query, from_resource
+from fhir_coder.service.terminology_expand import EXPAND, expand
+from fhir_coder.service.terminology_translate import TRANSLATE, translate
 from fhir_coder.terminology.store import ConceptStore
+
+_THREADS = 4
+_FORMATS = frozenset({"json", *JSON_TYPES})
 
 
 class Operation(NamedTuple):
@@ -24,41 +37,49 @@ class Operation(NamedTuple):
 
     resource: str
     name: str
-    parameters: tuple[str, ...]
+    parameters: Kinds
     answer: Callable[[ConceptStore, Call], dict[str, Any]]
 
 
 OPERATIONS = (
-    Operation("CodeSystem", "lookup", terminology.LOOKUP, terminology.lookup),
-    Operation(
-        "CodeSystem",
-        "validate-code",
-        terminology.VALIDATE_CODE,
-        partial(terminology.validate_code, of_value_set=False),
-    ),
-    Operation(
-        "ValueSet", "validate-code", terminology.VALIDATE_CODE, partial(terminology.validate_code, of_value_set=True)
-    ),
-    Operation("ValueSet", "expand", terminology.EXPAND, terminology.expand),
-    Operation("ConceptMap", "translate", terminology.TRANSLATE, terminology.translate),
+    Operation("CodeSystem", "lookup", LOOKUP, lookup),
+    Operation("CodeSystem", "validate-code", VALIDATE_CODE_SYSTEM, validate_in_code_system),
+    Operation("ValueSet", "validate-code", VALIDATE_VALUE_SET, validate_in_value_set),
+    Operation("ValueSet", "expand", EXPAND, expand),
+    Operation("ConceptMap", "translate", TRANSLATE, translate),
 )
 
 
 def add_terminology(app: FastAPI, desk: Desk) -> None:
     """Add the routes of all operations."""
+    limiter = CapacityLimiter(_THREADS)
     for operation in OPERATIONS:
         path = f"/fhir/{operation.resource}/${operation.name}"
-        app.add_api_route(path, _endpoint(desk, operation), methods=["GET", "POST"], include_in_schema=False)
+        endpoint = _endpoint(desk, operation, limiter)
+        app.add_api_route(path, endpoint, methods=["GET", "POST"], include_in_schema=False)
 
 
-def _endpoint(desk: Desk, operation: Operation) -> Callable[[Request], Any]:
+def _endpoint(desk: Desk, operation: Operation, limiter: CapacityLimiter) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        given: list[tuple[str, Any]] = list(request.query_params.multi_items())
-        if request.method == "POST":
-            raw = await read_body(request, desk.settings.max_body_bytes, JSON_TYPES)
-            given += given_parameters(parse_json(raw, desk.settings))
-        call = Call(given, operation.parameters)
-        content = await run_sync(lambda: operation.answer(desk.store, call))
-        return Response(orjson.dumps(content), media_type="application/fhir+json")
+        query = list(request.query_params.multi_items())
+        require_json(query)
+        raw = await read_body(request, desk.settings.max_body_bytes, JSON_TYPES) if request.method == "POST" else None
+
+        def work() -> bytes:
+            # https://hl7.org/fhir/R4/http.html#general: _format and _pretty go with every request.
+            given = from_query(item for item in query if item[0] not in ("_format", "_pretty"))
+            if raw is not None:
+                given += from_resource(parse_json(raw, desk.settings))
+            return orjson.dumps(operation.answer(desk.store, Call(given, operation.parameters)))
+
+        return Response(await run_sync(work, limiter=limiter), media_type="application/fhir+json")
 
     return answer
+
+
+def require_json(query: list[tuple[str, str]]) -> None:
+    """Raise `UnsupportedError` when `_format` asks for anything but JSON."""
+    for name, value in query:
+        # A plus that was not escaped arrives as a space.
+        if name == "_format" and value.split(";")[0].replace(" ", "+") not in _FORMATS:
+            raise UnsupportedError("answers are in JSON only; say _format=json", place="_format")

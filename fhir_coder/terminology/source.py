@@ -6,7 +6,6 @@ Every fault is a `TerminologyError` that names the file, the line and the column
 from __future__ import annotations
 
 import csv
-import io
 import lzma
 import zipfile
 import zlib
@@ -42,10 +41,9 @@ class Source:
         self._advance = advance
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
-            entries = sorted(path.rglob("*"))
             self.files = [
                 SourceFile(str(entry.relative_to(path)), entry.stat().st_size, entry, None, advance)
-                for entry in entries
+                for entry in sorted(path.rglob("*"))
                 if entry.is_file() and not any(part.startswith(".") for part in entry.relative_to(path).parts)
             ]
         elif not path.is_file():
@@ -113,7 +111,7 @@ class SourceFile:
         return TerminologyError(f"{self.name}{place}: {message}")
 
     @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
+    def open(self) -> Iterator[Readable]:
         """Open the file as bytes. A fault of the zip or the disk while reading becomes a `TerminologyError`."""
         self.was_read = True
         with self._opened() as stream:
@@ -239,7 +237,7 @@ class Readable(Protocol):
         """Return the next bytes, or none at the end."""
 
 
-class _Counted(io.RawIOBase):
+class _Counted:
     """A stream that tells how many bytes were read from it. `faults` makes of what goes wrong what is raised."""
 
     def __init__(
@@ -249,10 +247,7 @@ class _Counted(io.RawIOBase):
         self._told = told
         self._faults = faults
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         with self._faults():
             block = self._stream.read(size)
         self._told(len(block))

@@ -12,7 +12,7 @@ from fhir_coder.errors import TableError
 from fhir_coder.model import HCPCS, ICD10CM, LOINC, RXNORM, SNOMED, EntityType
 from fhir_coder.tables import folder, read_table, split
 from fhir_coder.terminology.release import Concept, Fact, Import, MapRow, Measure, Name, Property, Release
-from fhir_coder.terminology.store import STARTER
+from fhir_coder.terminology.store import COMBINATION, STARTER
 
 _SNOMED_COLUMNS = ("code", "type", "display", "names", "icd10cm", "chronic")
 _RXNORM_COLUMNS = ("code", "kind", "display", "mention", "names", "brands", "ingredients")
@@ -75,7 +75,7 @@ def _rxnorm() -> Iterator[Fact]:
         for row in read_table(table, _RXNORM_COLUMNS):
             # A combination whose own RXCUI no source confirms is recognised, but never emitted: it keeps
             # the codes of its ingredients as an internal key that is not a code.
-            code = row["code"] or f"ingredients:{row['ingredients'].replace('|', '+')}"
+            code = row["code"] or COMBINATION + row["ingredients"].replace("|", "+")
             yield Concept(code, row["display"], EntityType.MEDICATION, "active" if row["code"] else "header")
             # "glucose" and "potassium" are how a laboratory calls its analytes: as drugs they have other names.
             mention = row["mention"] != "no"

@@ -21,6 +21,7 @@ from fhir_coder.terminology.stored_release import NameRow, StoredRelease
 
 _CACHED = 1 << 16
 STARTER = "starter"  # the origin of maps that give way to a publisher's
+COMBINATION = "ingredients:"  # how the key of a combination begins that has no code, and must not be taken for one
 ANYONE = PatientContext()  # a patient of whom nothing is known
 _ONE_WAY = frozenset({"unmatched", "replaced-by", "tradename-of", "has-ingredient"})  # tell nothing backwards
 _INVERSE: dict[Relationship, Relationship] = {"wider": "narrower", "narrower": "wider"}
@@ -80,6 +81,11 @@ class ConceptStore:
         """Close the files."""
         for release in self.releases:
             release.close()
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The code systems that are loaded."""
+        return tuple(self._of_system)
 
     def base(self, system: str) -> StoredRelease | None:
         """Return the release that says which codes a system has, or None when the system is not loaded."""
@@ -194,11 +200,15 @@ class ConceptStore:
         stated = [row for row in forward if row.origin != STARTER]
         if stated or forward:
             return tuple(stated or forward)
+        return tuple(row for row in self.inverse_rows(system, code, target) if row.relationship not in _ONE_WAY)
+
+    def inverse_rows(self, system: str, code: str, source: str) -> tuple[MapRow, ...]:
+        """Return the statements that lead to a code from a system, read against their direction."""
         return tuple(
             _inverted(row)
             for release in self.releases
             for row in release.maps_to(system, code)
-            if row.source_system == target and row.relationship not in _ONE_WAY
+            if row.source_system == source
         )
 
     def mapped(

@@ -129,6 +129,27 @@ class StoredRelease:
             )
         ]
 
+    def codes_containing(self, match: str, most_names: int) -> list[tuple[str, Status, int]] | None:
+        """Return each code with a name that an FTS5 expression matches: its status, and the length of the shortest.
+
+        None when more than `most_names` names match.
+        """
+        rows = self._rows(
+            "SELECT concept.code, concept.status, min(length(name.text)), count(*) "
+            "FROM name JOIN concept ON concept.id = name.concept "
+            "WHERE name.id IN (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?) GROUP BY concept.id",
+            match,
+            most_names + 1,
+        )
+        if sum(names for *_, names in rows) > most_names:
+            return None
+        return [(code, status, length) for code, status, length, _ in rows]
+
+    def codes(self, most: int) -> list[tuple[str, Status]] | None:
+        """Return all codes, in order, with their status; None when there are more than `most`."""
+        rows = self._rows("SELECT code, status FROM concept ORDER BY code LIMIT ?", most + 1)
+        return [(code, status) for code, status in rows] if len(rows) <= most else None
+
     def parents(self, code: str) -> list[str]:
         """Return the codes right above a code."""
         return [parent for (parent,) in self._rows("SELECT parent FROM broader WHERE code = ? ORDER BY parent", code)]

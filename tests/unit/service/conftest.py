@@ -16,6 +16,7 @@ from fhir_coder.service.app import create_app
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.receiver import Receiver
 from fhir_coder.settings import Settings
+from fhir_coder.terminology.store import ConceptStore
 
 HTN = Candidate(
     system="http://hl7.org/fhir/sid/icd-10-cm",
@@ -32,6 +33,7 @@ HTN = Candidate(
 class TinyCoder:
     """Finds the word HTN."""
 
+    store: ConceptStore = field(default_factory=lambda: ConceptStore([]))
     calls: list[tuple[str, float | None]] = field(default_factory=list)
 
     def __call__(self, note: Note, *, min_confidence: float | None = None) -> CodedNote:
@@ -50,13 +52,13 @@ class TinyCoder:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Any]:
-    """A function that starts a service with the given settings."""
+    """A function that starts a service with the given settings, and with a concept store where one is given."""
     inboxes: list[Inbox] = []
     clients: list[TestClient] = []
 
-    def start(**given: Any) -> Any:
+    def start(store: ConceptStore | None = None, **given: Any) -> Any:
         settings = Settings(data_dir=tmp_path / "data", **given)
-        coder = TinyCoder()
+        coder = TinyCoder(store or ConceptStore([]))
         desk = Desk(coder, settings)  # type: ignore[arg-type]
         inbox = Inbox(settings.data_dir)
         inboxes.append(inbox)

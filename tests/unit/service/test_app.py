@@ -236,7 +236,13 @@ def test_the_capability_statement_is_valid_and_true(serve: Any) -> None:
     definition = client.get("/fhir/OperationDefinition/code-note").json()
     (rest,) = statement["rest"]
     assert rest["operation"] == [{"name": "code-note", "definition": definition["url"]}]
-    assert {resource["type"] for resource in rest["resource"]} == {"DocumentReference", "OperationDefinition"}
+    assert {resource["type"] for resource in rest["resource"]} == {
+        "DocumentReference",
+        "OperationDefinition",
+        "CodeSystem",
+        "ValueSet",
+        "ConceptMap",
+    }
 
 
 def test_hl7v2_is_stored_and_acknowledged(serve: Any) -> None:

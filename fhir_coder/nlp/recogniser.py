@@ -1,0 +1,235 @@
+"""The trained recogniser: a transformer that finds entities by what is written around them, offline, on the CPU.
+
+The embedded one is described in models/ner/MODEL_CARD.md. Any token classifier in a local Hugging Face folder will do
+(BioBERT, ClinicalBERT, PubMedBERT, SciBERT, ...); `fhir-coder train ner` makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhir_coder.errors import SettingsError
+from fhir_coder.model import EntityType
+from fhir_coder.nlp.tags import Scores, TagSet
+from fhir_coder.nlp.words import Pieces, Window, Words, blocks, is_readable, read_words, windows
+
+Tokens = NDArray[np.int64]
+Network = Callable[[Tokens, Tokens], Scores]
+"""Token ids and their mask, both (windows, tokens) -> scores (windows, tokens, tags)."""
+
+_AT_ONCE = 200_000  # characters
+_BATCH = 4_096  # tokens, with padding
+_WINDOW = 128  # tokens; what the embedded model was trained on
+_OVERLAP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`text[start:end]` is an entity of this type; `score` (0..1) is how sure the model is, and not calibrated."""
+
+    start: int
+    end: int
+    type: EntityType
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of a text that is judged on its own, with the windows in which the model reads it."""
+
+    text: int  # position among the texts
+    words: Words
+    windows: list[Window]
+
+
+def embedded_recogniser() -> Path:
+    """Return the folder of the embedded recogniser."""
+    return Path(str(files("fhir_coder"))) / "models" / "ner"
+
+
+class Recogniser:
+    """Finds entities in texts. Not to be shared between threads.
+
+    It takes at most one token per character, 128 tokens at once; a text is taken apart in blocks, so that memory does
+    not grow with it. Words longer than 50 characters and windows without a Latin letter are not read.
+    """
+
+    def __init__(self, pieces: Pieces, tags: TagSet, network: Network, *, mean: bool) -> None:
+        self._pieces = pieces
+        self._tags = tags
+        self._network = network
+        self._mean = mean  # a word is judged by all its pieces, else by the first
+
+    @classmethod
+    def load(cls, folder: Path, types: Mapping[str, EntityType] | None = None) -> Recogniser:
+        """Return the recogniser in a folder: model.onnx, or what transformers can load as a token classifier.
+
+        `types` says what the model's labels are, where they are not ours. Raises `SettingsError`.
+        """
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            names = [name for _, name in sorted((int(key), name) for key, name in config["id2label"].items())]
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise SettingsError(
+                f"setting recogniser: {folder} holds no token classifier: config.json: {error!r}"
+            ) from error
+        network = _onnx(folder / "model.onnx") if (folder / "model.onnx").is_file() else _torch(folder)
+        mean = config.get("word_pooling") == "mean"
+        return cls(Pieces(folder), TagSet(names, types or {}), network, mean=mean)
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return the spans of each text, in order, without overlaps."""
+        found: list[list[Span]] = [[] for _ in texts]
+        for parts in self._parts(texts):
+            for part, scores in zip(parts, self._scores(parts), strict=True):
+                found[part.text].extend(self._spans(part, scores))
+        return found
+
+    def _parts(self, texts: Sequence[str]) -> Iterator[list[_Part]]:
+        """Yield as many parts as are held in memory at once."""
+        parts: list[_Part] = []
+        held = 0
+        for position, text in enumerate(texts):
+            for start, end in blocks(text):
+                words = read_words(text, start, end)
+                sizes = [len(self._pieces.of(word)) for word in words.texts]
+                parts.extend(_Part(position, words, group) for group in windows(words, sizes, _WINDOW - 2, _OVERLAP))
+                held += end - start
+                if held >= _AT_ONCE:
+                    yield parts
+                    parts, held = [], 0
+        yield parts
+
+    def _scores(self, parts: Sequence[_Part]) -> list[Scores]:
+        """Return the log-probabilities of each part's words, shape (words, tags)."""
+        count = len(self._tags.names)
+        judged = [np.zeros((part.windows[-1].own_last - part.windows[0].own_first, count), np.float32) for part in parts]
+        jobs = []
+        for number, part in enumerate(parts):
+            for window in part.windows:
+                if is_readable(part.words, window):
+                    pieces = [self._pieces.of(word) for word in part.words.texts[window.first : window.last]]
+                    jobs.append((sum(map(len, pieces)), number, window, pieces))
+                else:
+                    judged[number][:, 1:] = 0
+        jobs.sort(key=lambda job: job[0])
+        start = 0
+        while start < len(jobs):
+            end = start + 1
+            while end < len(jobs) and (end - start + 1) * (jobs[end][0] + 2) <= _BATCH:
+                end += 1
+            batch = jobs[start:end]
+            for (_, number, window, _), scores in zip(batch, self._judge([job[3] for job in batch]), strict=True):
+                origin = parts[number].windows[0].own_first
+                judged[number][window.own_first - origin : window.own_last - origin] = scores[
+                    window.own_first - window.first : window.own_last - window.first
+                ]
+            start = end
+        return judged
+
+    def _judge(self, batch: Sequence[Sequence[tuple[int, ...]]]) -> Iterator[Scores]:
+        """Yield the log-probabilities of the words of each window."""
+        lengths = [sum(map(len, pieces)) for pieces in batch]
+        ids = np.zeros((len(batch), max(lengths) + 2), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, pieces in enumerate(batch):
+            tokens = [self._pieces.begin, *(piece for word in pieces for piece in word), self._pieces.end]
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        scores = self._network(ids, mask)
+        for row, pieces in enumerate(batch):
+            yield log_softmax(by_word(scores[row, 1 : lengths[row] + 1], [len(word) for word in pieces], self._mean))
+
+    def _spans(self, part: _Part, scores: Scores) -> Iterator[Span]:
+        if not len(scores):
+            return
+        tags = self._tags.best(scores)
+        runs = self._tags.runs(tags)
+        if not runs:
+            return
+        certain = self._tags.certainty(np.exp(scores), tags)
+        origin = part.windows[0].own_first
+        for run in runs:
+            yield Span(
+                start=part.words.starts[origin + run.first],
+                end=part.words.ends[origin + run.last - 1],
+                type=run.type,
+                score=float(min(1.0, certain[run.first : run.last].mean())),
+            )
+
+
+def by_word(scores: Scores, sizes: Sequence[int], mean: bool) -> Scores:
+    """Return the scores of words from those of their pieces; a word without pieces gets the scores of nothing (0)."""
+    counts = np.array(sizes, dtype=np.int64)
+    words = np.zeros((len(counts), scores.shape[1]), dtype=np.float32)
+    present = counts > 0
+    starts = (np.cumsum(counts) - counts)[present]
+    if len(starts):
+        words[present] = np.add.reduceat(scores, starts) / counts[present, None] if mean else scores[starts]
+    return words
+
+
+def log_softmax(scores: Scores) -> Scores:
+    """Return log-probabilities."""
+    scores = scores - scores.max(axis=1, keepdims=True)
+    normalised: Scores = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def _onnx(path: Path) -> Network:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1
+    # Threads that wait for each other must sleep: spinning, they take the cores from whoever shares them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise SettingsError(f"setting recogniser: {path} cannot be loaded: {error}") from error
+
+    def run(ids: Tokens, mask: Tokens) -> Scores:
+        scores: Scores = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return scores
+
+    return run
+
+
+def _torch(folder: Path) -> Network:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    from transformers import AutoModelForTokenClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"setting recogniser: no token classifier can be loaded from {folder}: {error}") from error
+    return torch_network(model.eval())
+
+
+def torch_network(model: Any) -> Network:
+    """Return what runs a token classifier of transformers."""
+    import torch
+
+    bfloat16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+    def run(ids: Tokens, mask: Tokens) -> Scores:
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            output = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+        scores: Scores = output.logits.float().numpy()
+        return scores
+
+    return run
