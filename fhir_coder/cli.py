@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fhir_coder.cli_evaluate import evaluate
 from fhir_coder.cli_terminology import SettingsFile, terminology
+from fhir_coder.cli_train import train
 from fhir_coder.errors import DeliveryError, FhirCoderError, SettingsError
 from fhir_coder.settings import Settings
 from fhir_coder.terminal import complain, print_json, print_table
@@ -29,6 +31,8 @@ app = typer.Typer(
     help="Free-text clinical notes in, coded FHIR out.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(terminology, name="terminology")
+app.command()(evaluate)
+app.add_typer(train, name="train")
 
 
 class Format(StrEnum):

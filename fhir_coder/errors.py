@@ -4,8 +4,10 @@
     ├── SettingsError           a setting is wrong; the program does not start
     ├── TableError              a table under mappings/ is malformed
     ├── TerminologyError        the concept store is missing, broken or of another version
+    ├── TrainingError           a recogniser cannot be trained on what was given
     ├── InputError              an input cannot be read as a note; the input is at fault
-    │   └── UnsupportedError    the input is well-formed, but of a kind that is not read
+    │   ├── UnsupportedError    the input is well-formed, but of a kind that is not read
+    │   └── CorpusError         annotated notes cannot be read; the message names file and line
     ├── ConformanceError        a Bundle breaks a rule of FHIR; nothing of it may leave
     └── DeliveryError           a FHIR server did not take what was sent
         └── TransientDeliveryError   and may take it later
@@ -32,6 +34,10 @@ class TerminologyError(FhirCoderError):
     """The concept store cannot be built or read."""
 
 
+class TrainingError(FhirCoderError):
+    """A recogniser cannot be trained: the corpora or the base model cannot be used."""
+
+
 class InputError(FhirCoderError):
     """An input cannot be read as a note.
 
@@ -51,6 +57,13 @@ class UnsupportedError(InputError):
 
     def __init__(self, message: str, *, place: str = "") -> None:
         super().__init__(message, place=place, code="not-supported")
+
+
+class CorpusError(InputError):
+    """Annotated notes (`fhir_coder.corpora`) cannot be read; `place` is the file and the line, record or task."""
+
+    def __init__(self, message: str, *, place: str) -> None:
+        super().__init__(f"{place}: {message}", place=place)
 
 
 class ConformanceError(FhirCoderError):

@@ -85,18 +85,18 @@ def _stored(
 
 
 def _known(catalogue: Catalogue, imported: Import, format_: str, path: Path) -> list[Manifest]:
-    """Return the manifests of the releases if all were imported from these very files before."""
+    """Return the manifests of the releases that were imported before, if it was from these very files.
+
+    Of some releases there may be none: nothing was found of them.
+    """
     there = {manifest.id: manifest for manifest, _ in catalogue.manifests()}
     found = [there.get(release_id(release, format_)) for release in imported.releases]
     known = [manifest for manifest in found if manifest is not None]
-    if not known:
-        return []
     other = next((manifest for manifest in known if not _same_files(manifest, path)), None)
-    if other is not None or len(known) < len(found):
-        there_is = (other or known[0]).id
+    if other is not None:
         raise TerminologyError(
-            f"{path.name}: {there_is} is there already, from other files: "
-            f"remove it first ('fhir-coder terminology remove {there_is}'), or give another --version"
+            f"{path.name}: {other.id} is there already, from other files: "
+            f"remove it first ('fhir-coder terminology remove {other.id}'), or give another --version"
         )
     return known
 
@@ -192,6 +192,9 @@ def _reading(progress: Progress) -> Callable[[str, int, int], None]:
     def advance(name: str, count: int, size: int) -> None:
         if name not in tasks:
             tasks[name] = progress.add_task(f"Reading {name}", total=size)
-        progress.advance(tasks[name], count)
+        task = progress.tasks[tasks[name]]
+        if task.completed + count > (task.total or 0):  # it is read a second time
+            progress.update(task.id, total=(task.total or 0) + size)
+        progress.advance(task.id, count)
 
     return advance

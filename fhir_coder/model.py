@@ -109,6 +109,7 @@ class Candidate:
     score: float  # 0..1
     matched: str  # the name of the concept that matched
     stage: Stage
+    barred: str = ""  # why it must not be chosen, though it may be the best: it is a header, it is retired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

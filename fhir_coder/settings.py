@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     )
     encoder_pooling: Literal["mean", "cls"] = Field(default="mean", description="How token vectors become one vector.")
 
+    recogniser: str = Field(
+        default="embedded",
+        description="Trained recogniser of entities: 'embedded', 'none', or a folder that holds a Hugging Face token "
+        "classifier (see 'fhir-coder train ner').",
+    )
+
     min_confidence: float = Field(
         default=0.75, ge=0, le=1, description="Below this score no coding is chosen; the entity is left as text."
     )

@@ -11,7 +11,14 @@ from synthetic.making import Made, Names, Tick, joined, pick, zipped
 CODES = 8_700
 _LETTERS = "ABCEGHJKLMPQRSTUV"
 _SIZES = ("", *(f"size {number}" for number in range(1, 40)))
-_ENDINGS = ("each", "per pair", "per month", "any type", "for use with a covered device, replacement only", "per 10 units")
+_ENDINGS = (
+    "each",
+    "per pair",
+    "per month",
+    "any type",
+    "for use with a covered device, replacement only",
+    "per 10 units",
+)
 
 
 def make(folder: Path, scale: float, tick: Tick) -> Made:

@@ -13,7 +13,16 @@ from synthetic.making import Made, Names, Tick, statement, substance
 NAMES = 560_000
 _DRUGS = 4_800
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTVWXYZ"
-_RANGES = {"D": (0, 89), "E": (0, 89), "F": (1, 99), "H": (0, 95), "K": (0, 95), "P": (0, 96), "T": (0, 88), "X": (0, 83)}
+_RANGES = {
+    "D": (0, 89),
+    "E": (0, 89),
+    "F": (1, 99),
+    "H": (0, 95),
+    "K": (0, 95),
+    "P": (0, 96),
+    "T": (0, 88),
+    "X": (0, 83),
+}
 _INJURIES = "STVWXY"
 _SEVENTH = (("A", "initial encounter"), ("D", "subsequent encounter"), ("S", "sequela"))
 _SHORT = {
@@ -186,14 +195,16 @@ def _tabular(stream: TextIO, every: list[Code], names: Names, made: Made, tick: 
             stream.write("</section>\n</chapter>\n" if chapter else "")
             chapter = code.bare[0]
             stream.write(f"<chapter>\n<name>{ord(chapter) - 64}</name>\n<desc>Chapter of {chapter}</desc>\n")
-            stream.write(f'<excludes2>\n<note>what is told elsewhere ({chapter}99)</note>\n</excludes2>\n<section id="{chapter}">')
-            stream.write(f"\n<desc>Section of {chapter}</desc>\n")
+            stream.write(f"<excludes2>\n<note>what is told elsewhere ({chapter}99)</note>\n</excludes2>\n")
+            stream.write(f'<section id="{chapter}">\n<desc>Section of {chapter}</desc>\n')
         close(code.bare)
         open_.append(code.bare)
         stream.write(f"<diag>\n<name>{code.dotted}</name>\n<desc>{escape(code.text)}</desc>\n")
         if len(code.bare) == 3:
             made.counts["property"] += 3
-            stream.write("<excludes1>\n<note>another thing (A00.-)</note>\n<note>a third thing (B00)</note>\n</excludes1>\n")
+            stream.write(
+                "<excludes1>\n<note>another thing (A00.-)</note>\n<note>a third thing (B00)</note>\n</excludes1>\n"
+            )
             if code.bare[0] in _INJURIES:
                 stream.write("<sevenChrNote>\n<note>Add the 7th character</note>\n</sevenChrNote>\n<sevenChrDef>\n")
                 made.counts["property"] += 1
@@ -212,7 +223,9 @@ def _tabular(stream: TextIO, every: list[Code], names: Names, made: Made, tick: 
 
 
 def _head(stream: TextIO, title: str, columns: Iterable[str] = ()) -> None:
-    stream.write(f'<?xml version="1.0" encoding="utf-8"?>\n<ICD10CM.index>\n<version>2026</version>\n<title>{title}</title>\n')
+    stream.write(
+        f'<?xml version="1.0" encoding="utf-8"?>\n<ICD10CM.index>\n<version>2026</version>\n<title>{title}</title>\n'
+    )
     if columns:
         stream.write('<indexHeading>\n<head col="1">Substance</head>\n')
         stream.writelines(f'<head col="{at}">{column}</head>\n' for at, column in enumerate(columns, 2))
@@ -271,7 +284,9 @@ def _index(stream: TextIO, every: list[Code], names: Names, made: Made, target: 
             letter = main[0]
             stream.write(f"<letter>\n<title>{letter}</title>\n")
         code = next_code()
-        stream.write(f"<mainTerm>\n<title>{', '.join(forms)}<nemod>(acute) (due to)</nemod></title>\n<code>{code}</code>\n")
+        stream.write(
+            f"<mainTerm>\n<title>{', '.join(forms)}<nemod>(acute) (due to)</nemod></title>\n<code>{code}</code>\n"
+        )
         # Of the modifiers only those are said that do not lead over to the next term.
         names.again(code, [*forms, f"{main} acute"])
         share = (target - made.counts["names"]) / (len(mains) - position)
@@ -282,7 +297,9 @@ def _index(stream: TextIO, every: list[Code], names: Names, made: Made, target: 
                 break
             code = next_code()
             nemod = "<nemod>(left)</nemod>" if row % 3 == 0 else ""
-            stream.write(f'<term level="1">\n<title>{site}{nemod}{" NEC" if row % 7 == 0 else ""}</title>\n<code>{code}</code>\n')
+            stream.write(
+                f'<term level="1">\n<title>{site}{nemod}{" NEC" if row % 7 == 0 else ""}</title>\n<code>{code}</code>\n'
+            )
             # The "NEC" that stands behind a modifier is not at the title's end without it.
             names.again(code, [f"{site} {form}" for form in forms])
             if nemod:

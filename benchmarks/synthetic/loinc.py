@@ -78,7 +78,9 @@ def make(folder: Path, scale: float, tick: Tick) -> Made:
             row = _term(number)
             code = row["LOINC_NUM"]
             table.writerow(row)
-            said = [row[name] for name in ("LONG_COMMON_NAME", "SHORTNAME", "DisplayName", "CONSUMER_NAME") if row.get(name)]
+            said = [
+                row[name] for name in ("LONG_COMMON_NAME", "SHORTNAME", "DisplayName", "CONSUMER_NAME") if row.get(name)
+            ]
             if number % 2:
                 said.append(f"{row['COMPONENT']}, {row['SYSTEM']}, for lay people")
                 lay.writerow((code, said[-1]))
@@ -120,7 +122,7 @@ def _term(number: int) -> dict[str, str]:
         "CHNG_TYPE": "MIN",
         "STATUS": "DEPRECATED" if number % 50 == 49 else "DISCOURAGED" if number % 50 == 48 else "ACTIVE",
         "CLASSTYPE": "1",
-        "RELATEDNAMES2": f"{component}; {system}; {said}; Pt; Quantitative; Laboratory, \"of course\"",
+        "RELATEDNAMES2": f'{component}; {system}; {said}; Pt; Quantitative; Laboratory, "of course"',
         "SHORTNAME": f"{component[:12]} {system[:4]}{'-' + method[:5] if method else ''} {property_}",
         "ORDER_OBS": "Both",
         "LONG_COMMON_NAME": long,

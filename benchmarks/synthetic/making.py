@@ -45,7 +45,7 @@ class Names(AbstractContextManager["Names"]):
         self._made = made
         self._stream = made.names.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._stream)
-        self._random = random.Random(SEED)
+        self._random = random.Random(SEED)  # noqa: S311 -- to be the same each time
         self._said: set[int] = set()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from synthetic import words
@@ -18,14 +19,15 @@ _KINDS = {
     "BN": 12_000,
     "SCDC": 36_000,
     "SCDF": 18_000,
-    "SCDG": 16_000,
+    "SCDG": 10_000,
     "SCD": 44_000,
     "SBDC": 22_000,
     "SBDF": 16_000,
     "SBD": 26_000,
 }
-_SYNONYMS = {"IN": 2, "SCD": 1, "SBD": 1}  # one of so many has one, or more
-_OTHER_ATOMS, _OTHER_RELATIONS, _OTHER_ATTRIBUTES = 600_000, 1_600_000, 3_000_000
+_SYNONYMS = {"IN": 2, "SCD": 1, "SBD": 2}  # one of so many has one, or more
+# Most rows of the full release are of other sources: more than two thirds of the names, nearly all of the rest.
+_OTHER_ATOMS, _OTHER_RELATIONS, _OTHER_ATTRIBUTES = 700_000, 5_000_000, 6_000_000
 _NDCS = 250_000  # attributes of RxNorm itself that are not kept
 _INVERSE = {
     "isa": "inverse_isa",
@@ -38,6 +40,8 @@ _INVERSE = {
     "has_part": "part_of",
 }
 _GROUPS = ("Pill", "Oral Product", "Injectable Product", "Topical Product", "Inhalant Product", "Rectal Product")
+
+_Place = tuple[str, int]  # a kind, and a number of its
 
 
 class _Release:
@@ -164,7 +168,7 @@ def _relations(path: Path, release: _Release, scale: float, made: Made, tick: Ti
     counts = made.counts
     with path.open("w", encoding="utf-8", newline="", buffering=1 << 20) as stream:
 
-        def relation(source: tuple[str, int], rela: str, target: tuple[str, int]) -> None:
+        def relation(source: _Place, rela: str, target: _Place) -> None:
             first, second = release.code(*source), release.code(*target)
             for one, name, two in ((first, rela, second), (second, _INVERSE[rela], first)):
                 stream.write(f"{two}||CUI|RO|{one}||CUI|{name}|1||RXNORM||||N|4096|\n")
@@ -220,7 +224,9 @@ def _relations(path: Path, release: _Release, scale: float, made: Made, tick: Ti
                 tick("RXNREL, other sources", -1000)
 
 
-def _made_of(one, number, release, relation, made):  # type: ignore[no-untyped-def]
+def _made_of(
+    one: _Place, number: int, release: _Release, relation: Callable[[_Place, str, _Place], None], made: Made
+) -> None:
     """Write the components of a drug, and count what follows from them."""
     components = release.components(number)
     for part in components:
@@ -238,7 +244,12 @@ def _attributes(path: Path, release: _Release, scale: float, made: Made, tick: T
             stream.write(f"{code}|||{code}9|AUI|{code}|||{name}|{sab}|{value}|N|4096|\n")
 
         for number in range(release.count["SCDC"]):
-            attribute(release.code("SCDC", number), "RXNORM", "RXN_STRENGTH", " ".join(release.name("SCDC", number).split()[-2:]))
+            attribute(
+                release.code("SCDC", number),
+                "RXNORM",
+                "RXN_STRENGTH",
+                " ".join(release.name("SCDC", number).split()[-2:]),
+            )
         for number in range(release.count["SCD"]):
             attribute(release.code("SCD", number), "RXNORM", "RXN_HUMAN_DRUG", "US")
         made.counts["property"] += release.count["SCDC"] + release.count["SCD"]

@@ -111,7 +111,9 @@ def _forms(number: int, tag: str) -> list[str]:
     if tag in ("disorder", "finding", "situation", "morphologic abnormality"):
         return statement(number)
     if tag == "procedure":
-        deed, site, approach, side = pick(number, words.PROCEDURES, words.SITES, ("", *words.APPROACHES), ("", *words.SIDES))
+        deed, site, approach, side = pick(
+            number, words.PROCEDURES, words.SITES, ("", *words.APPROACHES), ("", *words.SIDES)
+        )
         place = f"{side} {site}" if side else site
         return [
             joined(approach, deed, "of", place),
@@ -131,7 +133,12 @@ def _forms(number: int, tag: str) -> list[str]:
     if tag == "organism":
         genus, species, strain = pick(number, words.ORGANISMS, words.SPECIES, _STRAINS)
         name = f"{genus} {species}"
-        return [f"{name} {strain}", f"{genus[0]}. {species} {strain}", f"Genus {genus}, {species}, {strain}", f"{strain} {name}"]
+        return [
+            f"{name} {strain}",
+            f"{genus[0]}. {species} {strain}",
+            f"Genus {genus}, {species}, {strain}",
+            f"{strain} {name}",
+        ]
     if tag == "substance":
         name = substance(number).capitalize()
         return [name, f"{name} agent", f"{name} preparation", f"{name}-containing substance"]
@@ -161,14 +168,16 @@ def _concepts(scale: float) -> Iterator[_Concept]:
     for number in range(1, int(CONCEPTS * scale)):
         # Numbers that follow each other are of one kind here and there, and names of a kind are numbered on their own.
         tag = _TAG_OF[number * 37 % 100]
-        yield _Concept(_code(number), _is_active(number), tag, _forms(number // 2 if tag == "disorder" else number, tag))
+        yield _Concept(
+            _code(number), _is_active(number), tag, _forms(number // 2 if tag == "disorder" else number, tag)
+        )
 
 
 class _Writing:
     """The files of a release that are being written, and the UUIDs of their rows."""
 
     def __init__(self, folder: Path, kinds: tuple[str, ...]) -> None:
-        self._random = random.Random(SEED)
+        self._random = random.Random(SEED)  # noqa: S311 -- to be the same each time
         self.files = {}
         for kind in kinds:
             path = folder / "Snapshot" / f"{_FILES[kind]}_US1000124_{_DAY}.txt"
@@ -224,7 +233,18 @@ def _describe(writing: _Writing, scale: float, made: Made, names: Names, tick: T
         for at, (kind, text, active) in enumerate(rows):
             id_ = sctid(written + at + 1_000_000, "01")
             writing.row(
-                *("description", id_, _DAY, f"{active:d}", _MODULE, concept.code, "en", kind, text, "900000000000448009")
+                *(
+                    "description",
+                    id_,
+                    _DAY,
+                    f"{active:d}",
+                    _MODULE,
+                    concept.code,
+                    "en",
+                    kind,
+                    text,
+                    "900000000000448009",
+                )
             )
             if active:
                 how = _PREFERRED if at < 2 else _ACCEPTABLE
@@ -287,7 +307,12 @@ def _map(writing: _Writing, scale: float, made: Made, tick: Tick) -> None:
         active = written % 50 > 0
         writing.member(
             *("map", active, _TO_ICD10CM, code, str(group), str(priority), rule),
-            *(f"ALWAYS {target}" if target else "MAP SOURCE CONCEPT CANNOT BE CLASSIFIED", target, _CORRELATION, _CLASSIFIED),
+            *(
+                f"ALWAYS {target}" if target else "MAP SOURCE CONCEPT CANNOT BE CLASSIFIED",
+                target,
+                _CORRELATION,
+                _CLASSIFIED,
+            ),
         )
         made.counts["maps"] += active
         if written % 10 == 0:

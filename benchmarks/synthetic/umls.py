@@ -18,7 +18,10 @@ def make(folder: Path, lines: int, tick: Tick) -> Made:
     place.mkdir()
     made = Made(place, folder / "names.csv")
     tick("MRCONSO.RRF", lines)
-    with Names(made) as names, (place / "MRCONSO.RRF").open("w", encoding="utf-8", newline="", buffering=1 << 20) as file:
+    with (
+        Names(made) as names,
+        (place / "MRCONSO.RRF").open("w", encoding="utf-8", newline="", buffering=1 << 20) as file,
+    ):
         for number in range(lines // _PER_CONCEPT):
             sab = "SNOMEDCT_US" if number % 10 < 4 else "RXNORM" if number % 10 == 4 else ""
             code = sctid(number + 100_000, "00") if sab == "SNOMEDCT_US" else str(number + 1)

@@ -22,7 +22,8 @@ SITES = _list("""
     ciliary body, lens, retina, macula, choroid, vitreous body, optic nerve, optic disc, orbit, lacrimal gland,
     external ear, ear canal, tympanic membrane, middle ear, mastoid process, cochlea, labyrinth, auditory nerve,
     nasal septum, nasal cavity, maxillary sinus, frontal sinus, ethmoid sinus, sphenoid sinus, nasopharynx, oropharynx,
-    hypopharynx, tonsil, adenoid, tongue, floor of mouth, hard palate, soft palate, gingiva, lip, tooth root, dental pulp,
+    hypopharynx, tonsil, adenoid, tongue, floor of mouth, hard palate, soft palate, gingiva, lip, tooth root,
+    dental pulp,
     parotid gland, submandibular gland, salivary duct, larynx, epiglottis, vocal cord, trachea, main bronchus,
     upper lobe of lung, lower lobe of lung, pleura, mediastinum, diaphragm, esophagus, gastric cardia, gastric fundus,
     gastric antrum, pylorus, duodenum, jejunum, ileum, cecum, appendix, ascending colon, transverse colon,
@@ -73,9 +74,11 @@ DISORDERS = _list("""
 """)
 
 QUALIFIERS = _list("""
-    acute, subacute, chronic, recurrent, persistent, intermittent, mild, moderate, severe, primary, secondary, congenital,
+    acute, subacute, chronic, recurrent, persistent, intermittent, mild, moderate, severe, primary, secondary,
+    congenital,
     acquired, traumatic, idiopathic, postoperative, infective, viral, bacterial, fungal, parasitic, allergic,
-    autoimmune, drug-induced, radiation-induced, neonatal, juvenile, adult-onset, senile, familial, hereditary, sporadic,
+    autoimmune, drug-induced, radiation-induced, neonatal, juvenile, adult-onset, senile, familial, hereditary,
+    sporadic,
     localized, generalized, diffuse, multifocal, focal, segmental, superficial, deep, partial, complete, incomplete,
     early, late, progressive, stable, refractory, symptomatic, asymptomatic, suppurative, necrotizing, hemorrhagic,
     ischemic, hypertensive, diabetic, alcoholic, toxic, metabolic, nutritional
@@ -106,7 +109,8 @@ APPROACHES = _list("""
 
 ORGANISMS = _list("""
     Abscondia, Barnevella, Calorimonas, Dermatibacter, Enteroclada, Fusilaria, Gastrospira, Halomyces, Ictervirus,
-    Juncobacter, Kelomonas, Lacticola, Myxobasis, Nitrofila, Ovicoccus, Pleurobacter, Quercicola, Rhinospora, Salivicola,
+    Juncobacter, Kelomonas, Lacticola, Myxobasis, Nitrofila, Ovicoccus, Pleurobacter, Quercicola, Rhinospora,
+    Salivicola,
     Tegumentaria, Urobacter, Vaginicola, Xanthospora, Zygofilum
 """)
 SPECIES = _list("""
@@ -140,8 +144,12 @@ DOSE_FORMS = _list("""
 """)
 SALTS = _list("hydrochloride, sodium, potassium, sulfate, succinate, tartrate, maleate, citrate, acetate, phosphate")
 
-FIRST_SYLLABLES = "ab ac al am ba be bi bro ca ce ci clo da de di do e fa fe flu ga ge ha i ka ke la le lo ma me mi mo".split()
-MIDDLE_SYLLABLES = "la le li lo lu ra re ri ro ru ta te ti to tu va ve vi vo na ne ni no nu xa xe xi xo pra pre pri pro".split()
+FIRST_SYLLABLES = (
+    "ab ac al am ba be bi bro ca ce ci clo da de di do e fa fe flu ga ge ha i ka ke la le lo ma me mi mo".split()
+)
+MIDDLE_SYLLABLES = (
+    "la le li lo lu ra re ri ro ru ta te ti to tu va ve vi vo na ne ni no nu xa xe xi xo pra pre pri pro".split()
+)
 LAST_SYLLABLES = (
     "mab nib pril sartan statin olol dipine azole cillin mycin floxacin vir tidine prazole gliptin gliflozin zepam "
     "barbital caine profen oxicam setron triptan fibrate thiazide semide lukast terol sone nolone".split()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fhir_coder.model import CODE_SYSTEMS, Candidate, Coding
 
 _SHORT_NAMES = {uri: name for name, uri in CODE_SYSTEMS.items()}
+_SIMILAR = frozenset({"lexical", "dense"})
 _REASONS = {
     "exact": "the text is a name of the concept: {matched}",
     "normalised": "the text is, but for inflection, spelling or word order, a name of the concept: {matched}",
@@ -19,17 +20,25 @@ _REASONS = {
 def choose(candidates: Sequence[Candidate], min_confidence: float) -> tuple[tuple[Coding, ...], str | None]:
     """Return the best candidate of each code system as a coding, and None; or no codings, and the reason.
 
-    A candidate counts from `min_confidence` on, and only when no other of its system has the same score.
+    A candidate counts from `min_confidence` on, and only when no other of its system has the same score. A barred one
+    is never chosen; where it fits better, nothing that is only similar is chosen in its place.
     """
-    best: dict[str, list[Candidate]] = {}
+    ranked: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        rivals = best.setdefault(candidate.system, [])
-        if not rivals or candidate.score == rivals[0].score:
-            rivals.append(candidate)
+        ranked.setdefault(candidate.system, []).append(candidate)
+    best = {system: _rivals(of_system) for system, of_system in ranked.items()}
     codings = tuple(
-        _coding(rivals[0]) for rivals in best.values() if rivals[0].score >= min_confidence and len(rivals) == 1
+        _coding(rivals[0])
+        for rivals in best.values()
+        if rivals[0].score >= min_confidence and len(rivals) == 1 and not rivals[0].barred
     )
     return (codings, None) if codings else ((), _reason(best, min_confidence))
+
+
+def _rivals(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates of one system that may be chosen and share the best score, or the barred best one."""
+    eligible = [each for each in ranked if not each.barred and not (ranked[0].barred and each.stage in _SIMILAR)]
+    return [each for each in eligible if each.score == eligible[0].score] or [ranked[0]]
 
 
 def _coding(candidate: Candidate) -> Coding:
@@ -50,7 +59,9 @@ def _reason(best: dict[str, list[Candidate]], min_confidence: float) -> str:
     said = []
     for system, rivals in best.items():
         name = _SHORT_NAMES.get(system, system)
-        if rivals[0].score >= min_confidence:
+        if rivals[0].barred:
+            said.append(f"{name}: {rivals[0].code or rivals[0].display} is meant, but {rivals[0].barred}")
+        elif rivals[0].score >= min_confidence:
             codes = ", ".join(rival.code for rival in rivals[:3])
             said.append(f"{name}: several concepts fit equally well ({codes})")
         else:

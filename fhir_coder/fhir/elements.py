@@ -176,5 +176,5 @@ def _candidates(entity: Entity, chosen: set[tuple[str, str]]) -> list[Json]:
             ],
         }
         for each in entity.candidates
-        if each.system in _EMITTED
+        if each.system in _EMITTED and each.code
     ]

@@ -59,7 +59,7 @@ _DOSAGE = (
     "duration_value",
     "duration_unit",
     "as_needed",
-    "as_needed_for",
+    "reason",
     "sig",
 )
 # Two mentions that differ in one of these give two dosages.
@@ -131,8 +131,8 @@ def _dosage(given: Given) -> Json:
         dosage["text"] = words(given["sig"])
     if timing := _timing(given):
         dosage["timing"] = timing
-    if "as_needed_for" in given:
-        dosage["asNeededCodeableConcept"] = {"text": words(given["as_needed_for"])}
+    if "reason" in given:
+        dosage["asNeededCodeableConcept"] = {"text": words(given["reason"])}
     elif given.get("as_needed") is True:
         dosage["asNeededBoolean"] = True
     if "route" in given:

@@ -6,10 +6,12 @@ stored as trigram -> names and memory-mapped, so that a query reads only its own
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ _VECTORIZER = HashingVectorizer(
     analyzer="char_wb", ngram_range=(3, 3), n_features=_FEATURES, alternate_sign=False, norm=None, lowercase=False
 )
 _CHUNK = 50_000  # names vectorised at once
+_BLOCK = 1 << 25  # postings put together at once
 _LONGEST = 300  # characters of a name; what is behind tells nothing to a misspelt mention
 _FOLDER = "trigrams"
 
@@ -42,30 +45,86 @@ class Hit:
 def build(release: StoredRelease, folder: Path, advance: Callable[[int], None]) -> None:
     """Write the trigram index of a release into `folder`; `advance` is told the names that are done.
 
-    Memory: about eight bytes per trigram of all names, twice.
+    Memory does not grow with the names: a chunk of them, and a block of the postings, are held at a time.
     """
     place = folder / _FOLDER
     place.mkdir()
-    rows: list[int] = []
-    parts: list[sparse.csr_matrix] = []
     frequency = np.zeros(_FEATURES, dtype=np.int64)
+    rows = array("i")
+    parts: list[Path] = []
     names = release.all_names()
     while chunk := list(islice(names, _CHUNK)):
-        counts = _VECTORIZER.transform([normalise(name.text[:_LONGEST]) for name in chunk]).astype(np.float32)
+        counts = _counts([normalise(name.text[:_LONGEST]) for name in chunk])
         frequency += np.bincount(counts.indices, minlength=_FEATURES)
         rows.extend(name.row for name in chunk)
-        parts.append(counts)
+        parts.append(place / f"part-{len(parts)}.npz")
+        sparse.save_npz(parts[-1], counts, compressed=False)
         advance(len(chunk))
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(frequency)])
     weight = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
-    for part in parts:
-        part.data *= weight[part.indices]
-        normalize(part, copy=False)
-    postings = sparse.vstack(parts, format="csr").tocsc() if parts else sparse.csc_matrix((0, _FEATURES))
     np.save(place / "weight.npy", weight)
-    np.save(place / "starts.npy", postings.indptr.astype(np.int64))
-    np.save(place / "names.npy", postings.indices.astype(np.int32))
-    np.save(place / "weights.npy", postings.data.astype(np.float16))
+    np.save(place / "starts.npy", starts)
     np.save(place / "rows.npy", np.array(rows, dtype=np.int32))
+    with (place / "names.npy").open("wb") as names_file, (place / "weights.npy").open("wb") as weights_file:
+        _write_head(names_file, np.dtype(np.int32), int(starts[-1]))
+        _write_head(weights_file, np.dtype(np.float16), int(starts[-1]))
+        for postings, weights in _blocks(parts, weight, starts):
+            names_file.write(postings.data)
+            weights_file.write(weights.data)
+    for part in parts:
+        part.unlink()
+
+
+def _write_head(file: IO[bytes], type_: np.dtype[Any], length: int) -> None:
+    """Write how a file of NumPy begins that holds an array of one dimension."""
+    head = {"descr": type_.str, "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+
+
+def _blocks(
+    parts: Sequence[Path], weight: NDArray[np.float32], starts: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float16]]]:
+    """Yield the names of the trigrams, and their weights there, some trigrams after the other."""
+    first = 0
+    while first < _FEATURES:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + _BLOCK, "right")) - 1)
+        names = np.empty(starts[last] - starts[first], np.int32)
+        weights = np.empty(len(names), np.float16)
+        free = starts[first:last] - starts[first]  # where the next name of each trigram goes
+        done = 0
+        for path in parts:
+            part = sparse.load_npz(path)
+            part.data *= weight[part.indices]
+            normalize(part, copy=False)
+            postings = part.tocsc()[:, first:last]
+            lengths = np.diff(postings.indptr)
+            target = np.repeat(free - postings.indptr[:-1], lengths) + np.arange(postings.nnz)
+            names[target] = postings.indices + done
+            weights[target] = postings.data
+            free += lengths
+            done += part.shape[0]
+        yield names, weights
+        first = last
+
+
+def _counts(keys: Sequence[str]) -> sparse.csr_matrix:
+    """Return how often each trigram is in each normal form, as the vectorizer does.
+
+    No trigram reaches over two words, so those of a name are those of its words together, and many names have few
+    words between them.
+    """
+    words: dict[str, int] = {}
+    ends = [0]
+    found = array("i")
+    for key in keys:
+        found.extend([words.setdefault(word, len(words)) for word in key.split()])
+        ends.append(len(found))
+    if not words:
+        return sparse.csr_matrix((len(keys), _FEATURES), dtype=np.float32)
+    of_names = sparse.csr_matrix((np.ones(len(found), np.float32), found, ends), shape=(len(keys), len(words)))
+    counts = of_names @ _VECTORIZER.transform(words).astype(np.float32)
+    counts.sort_indices()
+    return counts
 
 
 class _Trigrams:

@@ -18,7 +18,7 @@ from fhir_coder.linking.lexical import Hit, LexicalIndex
 from fhir_coder.model import CODE_SYSTEMS, HCPCS, ICD10CM, LOINC, RXNORM, SNOMED, Candidate, EntityType, Stage
 from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.normalise import bag, normalise
-from fhir_coder.terminology.store import ANYONE, ConceptStore, StoredConcept, StoredName
+from fhir_coder.terminology.store import ANYONE, COMBINATION, ConceptStore, StoredConcept, StoredName
 
 SYSTEMS: dict[EntityType, tuple[str, ...]] = {
     EntityType.DISEASE: (SNOMED, ICD10CM),
@@ -37,6 +37,9 @@ SYSTEMS: dict[EntityType, tuple[str, ...]] = {
 _EXACT, _NORMALISED, _REORDERED, _MAPPED, _CROSS_REFERENCED = 1.0, 0.97, 0.93, 0.95, 0.85
 _DERIVED = 0.7  # a map read backwards: what maps to a code may mean less than the code
 _TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf; a retired concept's, to its replacement
+_HEADER = "it is a header, and the text does not say which of its codes"
+_WITHOUT_CODE = "no loaded release says which code the combination has"
+_RETIRED = "it is retired, and no code is stated to have replaced it"
 _SAYS_LESS = 0.98  # an ingredient, beside the clinical drug that the note states
 _SHARED = 0.7  # several concepts have this very name as a synonym
 _LEXICAL, _DENSE = 0.85, 0.8
@@ -148,24 +151,26 @@ class Linker:
         found = []
         for score, name in scored:
             is_shared = len(owners) > 1 and name.concept.code not in preferred
-            candidate = self._candidate(
-                name, score * (_SHARED if is_shared else 1), "exact" if score == _EXACT else "normalised"
-            )
-            if candidate:
-                found.append(candidate)
+            stage: Stage = "exact" if score == _EXACT else "normalised"
+            found.append(self._candidate(name, score * (_SHARED if is_shared else 1), stage))
         return _best_first(found)
 
-    def _candidate(self, name: StoredName, score: float, stage: Stage) -> Candidate | None:
-        """Return a name's concept as a candidate; None when there is none to emit.
+    def _candidate(self, name: StoredName, score: float, stage: Stage) -> Candidate:
+        """Return a name's concept as a candidate.
 
-        A header gives way to its unspecified leaf, and a retired concept to the one that replaced it.
+        A header gives way to its unspecified leaf, and a retired concept to the one that replaced it; where there is
+        none such, the candidate is barred.
         """
-        concept: StoredConcept | None = name.concept
-        if name.concept.status == "header":
-            concept, score = self._leaf(name.concept), score * _TO_LEAF
-        elif name.concept.status == "retired":
-            concept, score = self._store.replacement(name.concept), score * _TO_LEAF
-        return _candidate_of(concept, name.text, score, stage) if concept else None
+        if name.concept.codable:
+            return _candidate_of(name.concept, name.text, score, stage)
+        is_header = name.concept.status == "header"
+        concept = self._leaf(name.concept) if is_header else self._store.replacement(name.concept)
+        if concept:
+            return _candidate_of(concept, name.text, score * _TO_LEAF, stage)
+        candidate = _candidate_of(name.concept, name.text, score, stage)
+        if name.concept.code.startswith(COMBINATION):
+            return replace(candidate, code="", barred=_WITHOUT_CODE)
+        return replace(candidate, barred=_HEADER if is_header else _RETIRED)
 
     def _leaf(self, header: StoredConcept) -> StoredConcept | None:
         """Return the billable concept that says no more than a header does: its "unspecified" descendant, if any."""
@@ -229,13 +234,13 @@ class Linker:
 
     def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
         named = ((self._store.name(hit.release, hit.row), hit.similarity * trust) for hit in hits)
-        found = (self._candidate(name, score, stage) for name, score in named if name)
-        return [candidate for candidate in found if candidate]
+        found = [self._candidate(name, score, stage) for name, score in named if name]
+        return [candidate for candidate in found if not candidate.barred]
 
 
 def _is_settled(certain: Sequence[Candidate]) -> bool:
     """Tell whether nothing better than the certain stages' candidates is to be looked for."""
-    return bool(certain) and certain[0].score >= _CERTAIN
+    return any(candidate.score >= _CERTAIN and not candidate.barred for candidate in certain)
 
 
 def _folded(text: str) -> str:

@@ -1,12 +1,15 @@
-"""What the text says of an entity: medspaCy's ConText (Harkema et al. 2009) per sentence, then the section.
+"""What the text says of an entity: ConText (Harkema et al. 2009, after NegEx, Chapman et al. 2001) per sentence,
+then the section.
 
-Only sentences that hold entities are tokenised, each by itself: a cue never reaches beyond its sentence, and
-ConText's cost, quadratic in its cues, stays bounded however long the note is.
+The rules are medspaCy's and those of `mappings/context_rules.csv`. A rule's cue ("denies") reaches forward or backward
+to the end of its sentence, or so many tokens far, until a terminating cue ("but") or another cue of its kind; what
+stands in its reach has the rule's category. Only sentences that hold entities are tokenised, each by itself.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,26 +23,31 @@ logger.disable("PyRuSH")
 
 import re2  # noqa: E402
 import spacy  # noqa: E402
-from medspacy.context import ConText, ConTextGraph, ConTextModifier, ConTextRule  # noqa: E402
+from medspacy.context import ConText, ConTextRule  # noqa: E402
 from spacy.matcher import PhraseMatcher  # noqa: E402
-from spacy.tokens import Doc, Span  # noqa: E402
+from spacy.tokens import Doc  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
-from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Temporality  # noqa: E402
+from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Experiencer, Temporality  # noqa: E402
 from fhir_coder.nlp.sentences import ITEM_MARK  # noqa: E402
 from fhir_coder.tables import read_table, split  # noqa: E402
 
 _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "PSEUDO"})
+# DATED is historical unless the disease is a chronic one; OTHER is neither the patient nor a relative by blood.
 _CATEGORIES = frozenset(
-    "NEGATED_EXISTENCE POSSIBLE_EXISTENCE HYPOTHETICAL HISTORICAL FAMILY FUTURE ALLERGY TERMINATE".split()
+    "NEGATED_EXISTENCE POSSIBLE_EXISTENCE HYPOTHETICAL HISTORICAL DATED FAMILY OTHER FUTURE ALLERGY TERMINATE".split()
 )
+# What only a terminating cue of its own ends: "if she has pain; but also fever", "mother has asthma and has gout".
+_LASTING = frozenset({"HYPOTHETICAL", "FAMILY", "OTHER"})
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
 _LONGEST_RELATIVE = 3  # words: "maternal great aunt"
 _ITEM = re.compile(rf"(?<=\n)[ \t]*{ITEM_MARK}")
-_SPACE = re.compile(r"\s")
+_SPACE = re.compile(r"[^\S\t]")
+_BLANKS = re.compile(r"\s+")
+_LOOKING = re.compile(r"\(\?<?[=!]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,72 +70,139 @@ class Asserted:
     allergy: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    category: str
+    direction: str
+    types: frozenset[str] | None  # of entities that it speaks of; None: of all
+    max_scope: int | None  # tokens; None: to the end of the sentence
+
+
+@dataclass(slots=True)
+class _Cue:
+    """A rule's words in a sentence, and the tokens they reach."""
+
+    rule: _Rule
+    start: int
+    end: int
+    reach: tuple[int, int] = (0, 0)
+
+    def speaks_of(self, start: int, end: int, type_: EntityType) -> bool:
+        """Tell whether an entity is in reach; never when the cue is among its words ("migraine without aura")."""
+        return (
+            self.reach[0] < end
+            and start < self.reach[1]
+            and (end <= self.start or self.end <= start)
+            and (self.rule.types is None or type_ in self.rule.types)
+        )
+
+
 class Assertions:
     """The ConText rules, compiled once. Not to be shared between threads."""
 
     def __init__(self) -> None:
         self._nlp = spacy.blank("en")
-        context = ConText(self._nlp, rules=None, span_attrs=None)  # registers its extensions of spaCy
-        rules = [*_default_rules(context.DEFAULT_RULES_FILEPATH), *_own_rules()]
-        self._rules = {str(rank): rule for rank, rule in enumerate(rules)}
-        # Cues are matched here and not by medspaCy, whose token patterns and regular expressions take 30 of the 40 ms
-        # that a note may take, and whose pruning lets a shorter cue ("no") survive a longer one ("no increase in")
-        # when three overlap (medspaCy 1.3.1). Scopes are medspaCy's.
+        self._rules: list[_Rule] = []
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         self._patterns = _Patterns()
-        for rank, rule in self._rules.items():
+        context = ConText(self._nlp, rules=None, span_attrs=None)  # registers its extensions of spaCy
+        for rank, rule in enumerate([*_default_rules(context.DEFAULT_RULES_FILEPATH), *_own_rules()]):
+            types = frozenset(name.lower() for name in rule.allowed_types) if rule.allowed_types else None
+            self._rules.append(_Rule(rule.category, rule.direction, types, rule.max_scope))
             if isinstance(rule.pattern, str):
-                self._patterns.add(int(rank), rule.pattern)
+                self._patterns.add(rank, rule.pattern)
             elif rule.pattern:
-                self._phrases.add(rank, [Doc(self._nlp.vocab, words=words) for words in _spelt_out(rule.pattern)])
+                self._phrases.add(str(rank), [Doc(self._nlp.vocab, words=words) for words in _spelt_out(rule.pattern)])
             else:
-                self._phrases.add(rank, [self._nlp.make_doc(rule.literal.lower())])
+                self._phrases.add(str(rank), [self._nlp.make_doc(rule.literal.lower())])
         self._patterns.compile()
 
     def read(self, text: str, sentence: tuple[int, int], targets: Sequence[Target]) -> list[Asserted]:
         """Return what a sentence of `text` asserts of each of the entities in it."""
-        start, end = sentence
+        begin, end = sentence
         # White space and the marks of list items are made plain, one character for one, so that cues match over line
-        # breaks, and a dash that begins an item ends no cue's scope.
-        unlisted = _ITEM.sub(lambda item: " " * len(item.group()), text[start:end])
+        # breaks, and a dash that begins an item ends no cue's scope. Tabs tell columns apart.
+        unlisted = _ITEM.sub(lambda item: " " * len(item.group()), text[begin:end])
         plain = _SPACE.sub(" ", unlisted)
-        doc = self._nlp.make_doc(plain)
-        spans = [_span(doc, target.start - start, target.end - start, target.type) for target in targets]
-        doc[0].is_sent_start = True
-        for token in doc[1:]:
-            token.is_sent_start = False
-        graph = ConTextGraph(targets=spans, modifiers=self._modifiers(doc, plain))
-        graph.update_scopes()
-        graph.apply_modifiers()
-        # By place and not by entity: two entities may share a token, and then share its cues.
-        cues: dict[tuple[int, int], set[str]] = {(span.start, span.end): set() for span in spans}
-        for span, modifier in graph.edges:
-            cues[span.start, span.end].add(modifier.category)
-        return [
-            _by_section(_by_cues(cues[span.start, span.end], plain[: target.start - start], plain), target)
-            for span, target in zip(spans, targets, strict=True)
-        ]
+        tokens = _Tokens(self._nlp, plain)
+        cues = self._cues(tokens, plain)
+        _set_reach(cues, len(tokens))
+        asserted = []
+        for target in targets:
+            first, last = tokens.span(target.start - begin, target.end - begin)
+            categories = {cue.rule.category for cue in cues if cue.speaks_of(first, last, target.type)}
+            said = _by_cues(categories, plain[: target.start - begin], plain, target.chronic)
+            asserted.append(_by_section(said, target))
+        return asserted
 
-    def _modifiers(self, doc: Doc, text: str) -> list[ConTextModifier]:
-        """Return the cues of a sentence: of those that overlap the longest, of equally long ones our own."""
+    def _cues(self, tokens: _Tokens, text: str) -> list[_Cue]:
+        """Return the cues of a sentence in order: of those that overlap the longest, of equally long ones our own."""
         names = self._nlp.vocab.strings
-        found = [(start - end, -int(names[rank]), start, end) for rank, start, end in self._phrases(doc)]
+        found = [(start - end, -int(names[name]), start, end) for name, start, end in self._phrases(tokens.doc)]
         for rank, start, end in self._patterns.find(text):
-            span = _span(doc, start, end)
-            found.append((-len(span), -rank, span.start, span.end))
+            first, last = tokens.span(start, end)
+            found.append((first - last, -rank, first, last))
         taken: set[int] = set()
-        modifiers = []
+        cues = []
         for _, order, start, end in sorted(found):
-            if taken.isdisjoint(range(start, end)):
+            if start < end and taken.isdisjoint(range(start, end)):
                 taken.update(range(start, end))
-                modifiers.append(ConTextModifier(self._rules[str(-order)], start, end, doc))
-        return modifiers
+                cues.append(_Cue(self._rules[-order], start, end))
+        return sorted(cues, key=lambda cue: cue.start)
 
 
-def _span(doc: Doc, start: int, end: int, label: str = "") -> Span:
-    """Return the tokens that hold the characters `start`:`end`; rules may ask for the label."""
-    span = doc.char_span(start, end, label=label, alignment_mode="expand")
-    return doc[0:0] if span is None else span  # None only for no characters at all
+class _Tokens:
+    """The tokens of a sentence, of which white space is none."""
+
+    def __init__(self, nlp: spacy.language.Language, text: str) -> None:
+        squeezed = _BLANKS.sub(" ", text)
+        self.doc = nlp.make_doc(squeezed)
+        places = self.doc.to_array(["IDX", "LENGTH"])
+        starts, ends = places[:, 0].tolist(), places.sum(axis=1).tolist()
+        if len(squeezed) < len(text):
+            origin = [
+                at for at, character in enumerate(text) if not (character.isspace() and text[at - 1].isspace() and at)
+            ]
+            starts, ends = [origin[start] for start in starts], [origin[end - 1] + 1 for end in ends]
+        self._starts, self._ends = starts, ends
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the tokens that hold the characters `start`:`end`, as first and behind the last."""
+        return bisect_right(self._ends, start), bisect_left(self._starts, end)
+
+
+def _set_reach(cues: Sequence[_Cue], tokens: int) -> None:
+    """Let every cue reach as far as its rule says, to the next cue of its kind, or to a terminating one."""
+    nearest: dict[object, int] = {}
+    for cue in reversed(cues):
+        if cue.rule.direction in ("FORWARD", "BIDIRECTIONAL"):
+            cue.reach = (cue.end, min(_stop(nearest, cue.rule, tokens), cue.end + _length(cue.rule, tokens)))
+        nearest[_kind(cue.rule)] = cue.start
+    nearest.clear()
+    for cue in cues:
+        if cue.rule.direction in ("BACKWARD", "BIDIRECTIONAL"):
+            first = max(-_stop(nearest, cue.rule, 0), cue.start - _length(cue.rule, tokens))
+            cue.reach = (first, cue.reach[1] if cue.rule.direction == "BIDIRECTIONAL" else cue.start)
+        nearest[_kind(cue.rule)] = -cue.end
+
+
+def _kind(rule: _Rule) -> object:
+    """Return what tells which cues end each other's reach."""
+    if rule.direction != "TERMINATE":
+        return rule.category, rule.types
+    return rule.category if rule.category in _LASTING else "TERMINATE"
+
+
+def _stop(nearest: dict[object, int], rule: _Rule, edge: int) -> int:
+    end = rule.category if rule.category in _LASTING else "TERMINATE"
+    return min(nearest.get(end, edge), nearest.get(_kind(rule), edge))
+
+
+def _length(rule: _Rule, tokens: int) -> int:
+    return tokens if rule.max_scope is None else rule.max_scope
 
 
 class _Patterns:
@@ -135,19 +210,12 @@ class _Patterns:
 
     def __init__(self) -> None:
         self._patterns: list[tuple[int, re.Pattern[str]]] = []
-        self._always: list[int] = []  # positions of those that look around, which re2 does not know
         self._filter = re2.Set.SearchSet()
-        self._filtered: list[int] = []
 
     def add(self, rank: int, pattern: str) -> None:
         """Add a rule's pattern; case does not matter."""
-        position = len(self._patterns)
         self._patterns.append((rank, re.compile(pattern, re.IGNORECASE)))
-        if any(looking in pattern for looking in ("(?=", "(?!", "(?<")):
-            self._always.append(position)
-        else:
-            self._filter.Add(f"(?i){pattern}")
-            self._filtered.append(position)
+        self._filter.Add(f"(?i){_without_looking_around(pattern)}")
 
     def compile(self) -> None:
         """Make the filter ready, after the last `add`."""
@@ -155,11 +223,26 @@ class _Patterns:
 
     def find(self, text: str) -> Iterator[tuple[int, int, int]]:
         """Yield (rank, start, end) of every match in a text."""
-        possible = [self._filtered[index] for index in self._filter.Match(text) or ()]
-        for position in (*self._always, *possible):
+        for position in self._filter.Match(text) or ():
             rank, pattern = self._patterns[position]
             for match in pattern.finditer(text):
                 yield rank, match.start(), match.end()
+
+
+def _without_looking_around(pattern: str) -> str:
+    """Return a pattern without its lookaheads and lookbehinds, which re2 does not know: it matches all the more."""
+    while found := _LOOKING.search(pattern):
+        depth, at = 1, found.end()
+        while depth:
+            if pattern[at] == "\\":
+                at += 1
+            elif pattern[at] == "[":
+                at = pattern.index("]", at + 2)
+            else:
+                depth += {"(": 1, ")": -1}.get(pattern[at], 0)
+            at += 1
+        pattern = pattern[: found.start()] + pattern[at:]
+    return pattern
 
 
 def _spelt_out(pattern: list[dict[str, Any]]) -> Iterator[list[str]]:
@@ -185,15 +268,19 @@ def _default_rules(path: str) -> list[ConTextRule]:
     return [rule for rule in ConTextRule.from_json(path) if (rule.literal, rule.category) not in removed]
 
 
-def _by_cues(categories: set[str], before: str, sentence: str) -> Asserted:
-    family = "FAMILY" in categories
+def _by_cues(categories: set[str], before: str, sentence: str, chronic: bool) -> Asserted:
+    experiencer: Experiencer = "patient"
+    if "FAMILY" in categories:
+        experiencer = "family"
+    elif "OTHER" in categories:
+        experiencer = "other"
     certainty: Certainty = "certain"
     if "HYPOTHETICAL" in categories:
         certainty = "hypothetical"
     elif "POSSIBLE_EXISTENCE" in categories:
         certainty = "possible"
     temporality: Temporality = "current"
-    if "HISTORICAL" in categories:
+    if "HISTORICAL" in categories or ("DATED" in categories and not chronic):
         temporality = "historical"
     elif "FUTURE" in categories:
         temporality = "future"
@@ -202,15 +289,15 @@ def _by_cues(categories: set[str], before: str, sentence: str) -> Asserted:
             negated="NEGATED_EXISTENCE" in categories,
             certainty=certainty,
             temporality=temporality,
-            experiencer="family" if family else "patient",
+            experiencer=experiencer,
         ),
-        relative=(_relative(before) or _relative(sentence)) if family else None,
+        relative=(_relative(before) or _relative(sentence)) if experiencer == "family" else None,
         allergy="ALLERGY" in categories,
     )
 
 
 def _by_section(asserted: Asserted, target: Target) -> Asserted:
-    """Add what the section says: family history is the family's, past history is past.
+    """Add what the section says: family history is the family's, past history is past, a differential possible.
 
     A chronic disease that is listed in the past medical history, without a word that puts it in the past, is a
     disease the patient has: "PMH: hypertension" does not mean that it is over.
@@ -220,6 +307,10 @@ def _by_section(asserted: Asserted, target: Target) -> Asserted:
         assertion = replace(assertion, experiencer="family")
     if target.section in _HISTORICAL_SECTIONS and target.type in _PASSING and not target.chronic:
         assertion = replace(assertion, temporality="historical")
+    if target.section == "stopped_medications" and target.type is EntityType.MEDICATION:
+        assertion = replace(assertion, temporality="historical")
+    if target.section == "differential_diagnosis" and target.type in PROBLEM_TYPES and assertion.certainty == "certain":
+        assertion = replace(assertion, certainty="possible")
     if target.section == "instructions" and target.type is EntityType.SYMPTOM and assertion.certainty == "certain":
         assertion = replace(assertion, certainty="hypothetical")
     return replace(asserted, assertion=assertion, allergy=asserted.allergy or target.section == "allergies")

@@ -5,8 +5,8 @@ The words are those of the `mappings/medication_*.csv` tables; patterns run on r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import takewhile
 from typing import Any
@@ -26,37 +26,82 @@ _QUANTITY = re2.compile(
     rf"(?i)(?P<combined>\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)+)[\s-]?"
     rf"|(?P<number>\b(?:{_NUMBER})|\.\d{{1,4}})(?:\s*(?:-|–|to)\s*(?P<high>{_NUMBER}))?[\s-]?"
 )
+_VOLUMES = frozenset({"mL", "[tsp_us]", "[tbs_us]"})  # beside an amount that is weighed they are what is taken
 _WORDS = {"one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "half": 0.5}
 _SPAN = {
-    "second": "s", "minute": "min", "hour": "h", "hr": "h", "day": "d", "week": "wk", "wk": "wk", "month": "mo",
-    "mo": "mo", "year": "a", "yr": "a",
+    "second": "s", "minute": "min", "hour": "h", "hr": "h", "day": "d", "d": "d", "week": "wk", "wk": "wk", "month": "mo",
+    "mo": "mo", "year": "a", "yr": "a", "h": "h",
 }  # fmt: skip
 
 _DURATION = re2.compile(
-    r"(?i)\b(?:for|x|×|over(?: the)?(?: next)?)\s*(?:a total of |the next |another |about )?"
-    r"(?P<number>\d{1,3}|one|two|three|four)(?:\s*-\s*\d{1,3})?\s*(?:more\s+)?"
-    r"(?P<span>hours?|hrs?|days?|weeks?|wks?|months?|mos?|years?|yrs?)\b"
+    r"(?i)\b(?:(?:for|x|×|over(?: the)?(?: next)?)\s*(?:a total of |the next |another |about |up to |at least )?"
+    r"(?P<number>\d{1,3}|one|two|three|four)(?:\s*-\s*\d{1,3})?\s*(?:more\s+|additional\s+)?"
+    r"(?P<span>hours?|hrs?|days?|weeks?|wks?|months?|mos?|years?|yrs?|[dh])"
+    r"|(?P<length>\d{1,3})[\s-](?P<period>day|week|month)\s+(?:course|taper|trial))\b"
 )
 _AS_NEEDED = re2.compile(
-    r"(?i)\b(?:prn|p\.r\.n\.?|as needed|as required|if needed|when needed)\b"
-    r"(?:\s+(?:for\s+)?(?P<reason>[a-z][a-z/-]*(?: [a-z][a-z/-]*){0,3}))?"
+    r"(?i)\b(?:prn|p\.r\.n\.?|as needed|as required|if needed|when needed)(?:\b|\W)"
+    r"(?:\s*(?:for\s+)?(?P<reason>[a-z][a-z/-]*(?: [a-z][a-z/-]*){0,3}))?"
 )
 # Words that end the reason of an "as needed": the sentence goes on about something else.
 _REASON_ENDS = frozenset(
     "for and with at up not max maximum take taken by he she patient then but last until while".split()
 )
 _ACTIONS = {
-    "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing)|d/c(?:'?ed|'?d)?|dc'?d|off of|came off|quit",
+    "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing|ation)|cessation|withdr[ae]w(?:al|n)?|d/c(?:'?ed|'?d)?|dc'?d|off of"
+    r"|came off|quit",
     "hold": r"hold(?:ing)?|held",
-    "increase": r"increas(?:e|ed|ing)|uptitrat(?:e|ed|ing)|titrat(?:e|ed) up",
-    "decrease": r"decreas(?:e|ed|ing)|reduc(?:e|ed|ing)|tapered|lower(?:ed)?",
-    "start": r"start(?:ed|ing)?|begin|began|begun|initiat(?:e|ed|ing)|add(?:ed|ing)?|prescribed?|restart(?:ed)?",
+    "increase": r"increas(?:e|ed|ing)|uptitrat(?:e|ed|ing|ion)|titrat(?:e|ed) up",
+    "decrease": r"decreas(?:e|ed|ing)|reduc(?:e|ed|ing|tion)|taper(?:ed|ing)?|lower(?:ed|ing)?|wean(?:ed|ing)?",
+    "start": r"start(?:ed|ing)?|begin(?:ning)?|began|begun|initiat(?:e|ed|ing|ion)|add(?:ed|ing|ition)?|prescribed?"
+    r"|restart(?:ed)?",
     "continue": r"continu(?:e|es|ed|ing)|cont|resum(?:e|ed)|remains? on|maintained on|taking|takes|on",
 }
+# "stopped her lisinopril", but not "did not stop lisinopril".
 _ACTION = {
-    action: re2.compile(rf"(?i)\b(?:{words})\s+(?:(?:her|his|the|their|home|taking|on|back|dose of|with|to)\s+)*$")
+    action: re2.compile(
+        rf"(?i)(?P<not>\b(?:not|never|without|n't|cannot)\s+)?\b(?:{words})[\s:]+(?:(?:her|his|the|their|home|taking|on|back"
+        r"|dose of|dosage of|of|in|with|to)\s+)*$"
+    )
     for action, words in _ACTIONS.items()
 }
+# "lisinopril 10 mg was stopped", "lisinopril increased to 20 mg".
+_DONE = {
+    "stop": r"stopped|discontinued|withdrawn|d/c'?e?d|dc'?d",
+    "hold": r"held|on hold",
+    "increase": r"increased|uptitrated|titrated up|doubled",
+    "decrease": r"decreased|reduced|tapered|lowered|weaned|halved",
+    "start": r"started|begun|initiated|added|restarted|prescribed",
+    "continue": r"continued|resumed",
+}
+_ACTION_BEHIND = re2.compile(
+    r"(?i)^(?:[^.;,]{0,60}?\b(?:was|were|has been|have been|had been|is being|is|are|to be|will be|should be)\s+(?:[a-z]+ly\s+"
+    r"|then\s+|also\s+)?|\s*[,:-]?\s*(?:dose\s+|dosage\s+)?)(?:"
+    + "|".join(f"({words})" for words in _DONE.values())
+    + r")\b"
+)
+_CHANGES = frozenset({"increase", "decrease"})
+_FROM = re2.compile(r"(?i)\bfrom\s*$")
+_TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*$")
+
+# A dose without a number: "high-dose methotrexate", "a single dose of".
+_LEVEL_BEFORE = re2.compile(
+    r"(?i)\b(?P<level>(?:very )?(?:high|low|higher|lower|single|standard|regular|maximum|maximal|therapeutic|full|half|small|large"
+    r"|loading|stress)(?: (?:small|low|high|oral))?)[’'\" -]{1,2}dos(?:e|es|age|ages)\s+(?:of\s+)?(?:[a-z]+\s+)?$"
+)
+_LEVEL_BEHIND = re2.compile(r"(?i)^\s+(?P<level>overdos(?:e|es|age|ages))\b")
+
+_FARTHEST = 45  # characters between two words of a sig, or between the medication and the first
+_MOST_WORDS = 7  # and words
+_GAP_WORD = re2.compile(r"[A-Za-z]+|[;]")
+# What ends a sig: it goes on about something else.
+_ENDS = frozenset("and but then while which who whom because although if when after before ;".split())
+# What a sentence within a sig begins with: "10 mg tablets. Take one daily."
+_SIG_GOES_ON = re2.compile(r"(?i)[.][\s,]+(?:sig|take|takes|use|give|apply|inject|inhale|one|two|three|[0-9]|po|p\.o|q|prn|for)\b")
+_SENTENCE = re2.compile(r"[.][\s,]+[A-Z]|[.],|\n\s*\n|\n\s*[0-9]{1,2}[.)]\s")
+# Between an amount and the medication it stands before: "10 mg of oral", "20 mg IV".
+_LEADS = frozenset("of oral iv intravenous po p o the a an generic im sc subcutaneous topical inhaled daily low dose".split())
+_GIVES_AWAY = re2.compile(r"(?i)^[\s,]*(?:and|with|plus|or|&)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +113,18 @@ class _Tables:
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """Words of a sig that are no amount, and what they say."""
+
+    start: int
+    end: int
+    found: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class _Amount:
     text: str
+    start: int
     end: int
     value: float | None  # None for a combination: "5/325 mg"
     high: float | None
@@ -79,51 +134,142 @@ class _Amount:
     @property
     def is_counted(self) -> bool:
         """Tell whether it counts things (tablets, puffs) and does not weigh them."""
-        return self.ucum.startswith("{")
+        return self.ucum.startswith("{") or self.ucum in _VOLUMES
 
 
 def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mapping[str, Any]:
     """Return how the medication at `start`:`end` is taken, reading no further than `first` and `last`.
 
     Keys, each only when the text says so: `dose`, `dose_high` (numbers), `unit` (as the table calls it), `ucum`,
-    `strength` ("500 mg"), `form`, `route`, `frequency` (words), `timing` (FHIR Timing.repeat), `duration` (words),
-    `duration_value`, `duration_unit` (UCUM), `as_needed`, `as_needed_for`, `action`, and `sig`, the words as written.
+    `dose_level` ("high", "overdose": a dose without a number), `strength` ("500 mg"), `form`, `route`, `frequency` (words), `timing` (FHIR Timing.repeat), `duration` (words),
+    `duration_value`, `duration_unit` (UCUM), `as_needed`, `reason` (for which it is taken as needed), `action` (start,
+    stop, hold, increase, decrease, continue), `old_dose` and `new_dose` (value, unit, ucum) of an increase or decrease,
+    `sig`, the words behind the medication as written, and `spans`, start and end of the sig and of an amount before it.
     """
     tables = _tables()
     behind = text[end : min(last, end + _WINDOW)]
     before = text[max(first, start - _BEFORE) : start]
     found: dict[str, Any] = {}
-    amounts = _amounts(behind, tables.units)
-    used = _strength_and_dose(amounts[:3])
-    reach = max((amount.end for amount in used if amount), default=0)  # how far behind the medication its words go
-    found |= _dose(*used) or _dose(*_strength_and_dose(_amounts(before, tables.units)[-1:]))
-    form, route = tables.forms.search(behind), tables.routes.search(behind)
-    frequency = tables.frequencies.search(behind)
-    if form:
-        found["form"] = form.meaning
-    if route:
-        found["route"] = route.meaning
-    if frequency:
-        words, timing = frequency.meaning
-        found |= {"frequency": words, "timing": dict(timing)}
-    reach = max([reach, *(phrase.end for phrase in (form, route, frequency) if phrase)])
-    match = _DURATION.search(behind)
-    if match:
-        found |= _duration(match)
-        reach = max(reach, match.end())
-    match = _AS_NEEDED.search(behind)
-    if match:
-        found["as_needed"] = True
-        reason = _reason(match.group("reason") or "")
-        if reason:
-            found["as_needed_for"] = reason
-        reach = max(reach, match.end())
-    if reach:
-        found["sig"] = " ".join(behind[:reach].split()).strip(" ,;:-").removeprefix("to ")
-    action = next((action for action, pattern in _ACTION.items() if pattern.search(before)), None)
+    spans: dict[str, tuple[int, int]] = {}
+    parts = _sig(behind, tables, is_cut=last < len(text) and end + _WINDOW > last)
+    amounts = [part for part in parts if isinstance(part, _Amount)]
+    change = _change(behind, amounts)
+    used = (change[1], None) if change else _strength_and_dose(amounts[:3])
+    found |= _dose(*used)
+    if not found:
+        leading = _leading(before, tables.units)
+        found |= _dose(*_strength_and_dose(leading))
+        if found:
+            begin = start - len(before)
+            spans["dose"] = (begin + leading[0].start, begin + leading[-1].end)
+    if "dose" not in found and (level := _LEVEL_BEFORE.search(before) or _LEVEL_BEHIND.search(behind)):
+        found["dose_level"] = level.group("level").lower()
+    for part in parts:
+        if not isinstance(part, _Amount):
+            found |= part.found
+    if parts:
+        reach = max(part.end for part in parts)
+        sig = " ".join(behind[:reach].split()).strip(" ,;:-").removeprefix("to ")
+        found["sig"] = sig
+        spans["sig"] = (end + behind[:reach].index(sig.split(" ", 1)[0]), end + reach)
+    action = _action(before, behind)
     if action:
         found["action"] = action
-    return found
+    if change or (action in _CHANGES and "dose" in found):
+        found["new_dose"] = {name: found[name] for name in ("dose", "unit", "ucum") if name in found}
+        found["new_dose"]["value"] = found["new_dose"].pop("dose")
+        if change:
+            found["old_dose"] = {"value": change[0].value, "unit": change[0].unit, "ucum": change[0].ucum}
+    return found | {"spans": spans} if spans else found
+
+
+def _sig(behind: str, tables: _Tables, is_cut: bool) -> list[_Amount | _Part]:
+    """Return the amounts, forms, ... behind a medication that are its own: each close to the one before it."""
+    parts: list[_Amount | _Part] = list(_amounts(behind, tables.units))
+    for name, phrases in (("form", tables.forms), ("route", tables.routes)):
+        if phrase := phrases.search(behind):
+            parts.append(_Part(phrase.start, phrase.end, {name: phrase.meaning}))
+    if frequency := tables.frequencies.search(behind):
+        words, timing = frequency.meaning
+        parts.append(_Part(frequency.start, frequency.end, {"frequency": words, "timing": dict(timing)}))
+    if match := _DURATION.search(behind):
+        parts.append(_Part(match.start(), match.end(), _duration(match)))
+    if match := _AS_NEEDED.search(behind):
+        reason = _reason(match.group("reason") or "")
+        parts.append(_Part(match.start(), match.end(), {"as_needed": True, **({"reason": reason} if reason else {})}))
+    own: list[_Amount | _Part] = []
+    reach = 0
+    for part in sorted(parts, key=lambda part: (part.start, part.end)):
+        if part.start > reach and not _goes_on(behind[reach : part.start + 1]):
+            break
+        if is_cut and isinstance(part, _Amount) and _is_of_next(behind, reach, part):
+            break
+        own.append(part)
+        reach = max(reach, part.end)
+    return own
+
+
+def _goes_on(gap: str) -> bool:
+    """Tell whether what follows a gap (whose last character is its first) may still be of the same sig."""
+    if len(gap) > _FARTHEST + 1:
+        return False
+    if _SENTENCE.search(gap) and not _SIG_GOES_ON.search(gap):
+        return False
+    words = _GAP_WORD.findall(gap[:-1].lower())
+    return len(words) <= _MOST_WORDS and _ENDS.isdisjoint(words)
+
+
+def _is_of_next(behind: str, reach: int, amount: _Amount) -> bool:
+    """Tell whether an amount is of the medication that follows: "Demerol and 2 mg of Versed"."""
+    rest = behind[amount.end :].split()
+    if rest == ["of"]:
+        return True
+    return not rest and bool(_GIVES_AWAY.search(behind[reach : amount.start]))
+
+
+def _leading(before: str, units: Phrases[tuple[str, str]]) -> list[_Amount]:
+    """Return the amounts that lead up to a medication: "16 mL of 2 %"."""
+    leading: list[_Amount] = []
+    begin = len(before)
+    for amount in reversed(_amounts(before, units)):
+        gap = before[amount.end : begin].lower()
+        if not _LEADS.issuperset(_GAP_WORD.findall(gap)) or any(mark in gap for mark in ",;:()"):
+            break
+        leading.append(amount)
+        begin = amount.start
+    return leading[:2][::-1]
+
+
+def _change(behind: str, amounts: Sequence[_Amount]) -> tuple[_Amount, _Amount] | None:
+    """Return the old and the new dose: "from 10 to 20 mg", "from 10 mg to 20 mg", "10 mg -> 20 mg"."""
+    for position, amount in enumerate(amounts[:3]):
+        after_from = bool(_FROM.search(behind[: amount.start]))
+        if after_from and amount.value is not None and amount.high:
+            return replace(amount, high=None), replace(amount, value=amount.high, high=None)
+        if position + 1 < len(amounts) and amount.value is not None and amounts[position + 1].value is not None:
+            following = amounts[position + 1]
+            if following.ucum == amount.ucum and _TO.search(behind[amount.end : following.start]):
+                return amount, following
+    return None
+
+
+def _action(before: str, behind: str) -> str | None:
+    """Return what is done with a medication, told by the words before it, else by those behind."""
+    for action, pattern in _ACTION.items():
+        if match := pattern.search(before):
+            # "on lisinopril, which was stopped": being on it tells less than what was done.
+            if match.group("not"):
+                return None
+            done = _action_behind(behind) if action == "continue" else None
+            return done or action
+    return _action_behind(behind)
+
+
+def _action_behind(behind: str) -> str | None:
+    match = _ACTION_BEHIND.search(behind)
+    if not match or " and " in match.group():
+        return None
+    return next((action for action, word in zip(_DONE, match.groups(), strict=True) if word), None)
 
 
 def is_taken(dosage: Mapping[str, Any]) -> bool:
@@ -141,6 +287,7 @@ def _amounts(text: str, units: Phrases[tuple[str, str]]) -> list[_Amount]:
         amounts.append(
             _Amount(
                 text=" ".join(text[match.start() : unit.end].split()),
+                start=match.start(),
                 end=unit.end,
                 value=_number(match.group("number")) if match.group("number") else None,
                 high=_number(high) if high else None,
@@ -161,9 +308,9 @@ def _strength_and_dose(amounts: list[_Amount]) -> tuple[_Amount | None, _Amount 
 def _dose(weighed: _Amount | None, counted: _Amount | None) -> dict[str, Any]:
     """Return strength and dose; what is weighed is the dose when nothing is counted: "10 mg daily"."""
     found: dict[str, Any] = {}
-    if weighed and (counted or weighed.value is None):
+    if weighed and (counted or weighed.value is None or weighed.ucum == "%"):
         found["strength"] = weighed.text
-    dose = counted or weighed
+    dose = counted or (weighed if weighed and weighed.ucum != "%" else None)
     if dose and dose.value is not None:
         found |= {"dose": dose.value, "unit": dose.unit, "ucum": dose.ucum}
         if dose.high:
@@ -176,8 +323,8 @@ def _reason(words: str) -> str:
 
 
 def _duration(match: Any) -> dict[str, Any]:
-    number = int(_number(match.group("number")))
-    span = match.group("span").lower()
+    number = int(_number(match.group("number") or match.group("length")))
+    span = (match.group("span") or match.group("period")).lower()
     unit = _SPAN[span] if span in _SPAN else _SPAN[span.removesuffix("s")]
     return {"duration": f"{number} {span}", "duration_value": number, "duration_unit": unit}
 

@@ -43,6 +43,22 @@ class Phrases(Generic[Meaning]):
             best = (pattern, start, end)
         return Phrase(best[1], best[2], self._meanings[self._names[best[0]]]) if best else None
 
+    def find_all(self, text: str) -> list[Phrase[Meaning]]:
+        """Return all phrases of a text, in order, without overlaps: of those that overlap the first, then the longest."""
+        folded = _folded(text)
+        found = [
+            (start, -end, pattern)
+            for pattern, start, end in self._matcher.find_matches_as_indexes(folded, overlapping=True)
+            if not _is_inside_word(folded, start, end)
+        ]
+        phrases: list[Phrase[Meaning]] = []
+        taken = 0
+        for start, end, pattern in sorted(found):
+            if start >= taken:
+                taken = -end
+                phrases.append(Phrase(start, taken, self._meanings[self._names[pattern]]))
+        return phrases
+
     def at(self, text: str, start: int) -> Phrase[Meaning] | None:
         """Return the longest phrase that begins at `start`, or None."""
         folded = _folded(text[start : start + self._longest + 1])
@@ -53,9 +69,12 @@ class Phrases(Generic[Meaning]):
         return None
 
 
+_SPACES = {code: " " for code in range(0x3001) if chr(code).isspace()}  # U+3000 is the last of them
+
+
 def _folded(text: str) -> str:
     """Return a text of the same length in lower case with plain spaces."""
-    folded = "".join(" " if character.isspace() else character.lower() for character in text)
+    folded = text.lower().translate(_SPACES)
     # A few capitals have a longer lower case ("İ"): offsets must hold, so such a text keeps its case.
     return folded if len(folded) == len(text) else text
 

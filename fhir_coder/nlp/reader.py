@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
 from fhir_coder.nlp.assertion import Asserted, Assertions, Target
 from fhir_coder.nlp.dictionary import Dictionary, Mention
+from fhir_coder.nlp.findings import Target as Described
+from fhir_coder.nlp.findings import read_findings
 from fhir_coder.nlp.sections import SectionFinder, find_sections
 from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
 from fhir_coder.nlp.sentences import split_sentences
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
+_DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -52,6 +55,7 @@ class Reader:
             if sense:
                 chosen.append((mention, place, sense))
                 measured_to = int(sense.attributes.get("value_end", 0))
+        chosen = _described(text, chosen)
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
             readings.extend(self._assert(text, sentence, list(group)))
@@ -99,6 +103,22 @@ class Reader:
             entity = _entity(text, mention, place, sense, said)
             readings.append(Reading(entity, sense.expansion or entity.text, sense.names, sense.ambiguous))
         return readings
+
+
+def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tuple[Mention, Place, Sense]]:
+    """Add what the text says of problems and devices beside their names."""
+    # A part of the body is what others are described by: its words may be those of a problem.
+    targets = [
+        Described(mention.start, mention.end, place.sentence, sense.type in _DESCRIBED, sense.type is EntityType.DEVICE)
+        for mention, place, sense in chosen
+    ]
+    read_findings(
+        text, [target for target, (_, _, sense) in zip(targets, chosen, strict=True) if sense.type is not EntityType.ANATOMY]
+    )
+    return [
+        (mention, place, replace(sense, attributes={**sense.attributes, **target.found}) if target.found else sense)
+        for target, (mention, place, sense) in zip(targets, chosen, strict=True)
+    ]
 
 
 def _is_boundary(mention: Mention) -> bool:

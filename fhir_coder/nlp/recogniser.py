@@ -82,7 +82,7 @@ class Recogniser:
             raise SettingsError(
                 f"setting recogniser: {folder} holds no token classifier: config.json: {error!r}"
             ) from error
-        network = _onnx(folder / "model.onnx") if (folder / "model.onnx").is_file() else _torch(folder)
+        network = onnx_network(folder / "model.onnx") if (folder / "model.onnx").is_file() else _torch(folder)
         mean = config.get("word_pooling") == "mean"
         return cls(Pieces(folder), TagSet(names, types or {}), network, mean=mean)
 
@@ -111,16 +111,15 @@ class Recogniser:
 
     def _scores(self, parts: Sequence[_Part]) -> list[Scores]:
         """Return the log-probabilities of each part's words, shape (words, tags)."""
-        count = len(self._tags.names)
-        judged = [np.zeros((part.windows[-1].own_last - part.windows[0].own_first, count), np.float32) for part in parts]
+        judged = [
+            np.tile(self._tags.nothing, (part.windows[-1].own_last - part.windows[0].own_first, 1)) for part in parts
+        ]
         jobs = []
         for number, part in enumerate(parts):
             for window in part.windows:
                 if is_readable(part.words, window):
                     pieces = [self._pieces.of(word) for word in part.words.texts[window.first : window.last]]
                     jobs.append((sum(map(len, pieces)), number, window, pieces))
-                else:
-                    judged[number][:, 1:] = 0
         jobs.sort(key=lambda job: job[0])
         start = 0
         while start < len(jobs):
@@ -147,7 +146,10 @@ class Recogniser:
             mask[row, : len(tokens)] = 1
         scores = self._network(ids, mask)
         for row, pieces in enumerate(batch):
-            yield log_softmax(by_word(scores[row, 1 : lengths[row] + 1], [len(word) for word in pieces], self._mean))
+            sizes = np.array([len(word) for word in pieces])
+            judged = log_softmax(by_word(scores[row, 1 : lengths[row] + 1], sizes, self._mean))
+            judged[sizes == 0] = self._tags.nothing
+            yield judged
 
     def _spans(self, part: _Part, scores: Scores) -> Iterator[Span]:
         if not len(scores):
@@ -167,14 +169,13 @@ class Recogniser:
             )
 
 
-def by_word(scores: Scores, sizes: Sequence[int], mean: bool) -> Scores:
-    """Return the scores of words from those of their pieces; a word without pieces gets the scores of nothing (0)."""
-    counts = np.array(sizes, dtype=np.int64)
-    words = np.zeros((len(counts), scores.shape[1]), dtype=np.float32)
-    present = counts > 0
-    starts = (np.cumsum(counts) - counts)[present]
+def by_word(scores: Scores, sizes: Tokens, mean: bool) -> Scores:
+    """Return the scores of words from those of their pieces; zeros for a word without any."""
+    words = np.zeros((len(sizes), scores.shape[1]), dtype=np.float32)
+    present = sizes > 0
+    starts = (np.cumsum(sizes) - sizes)[present]
     if len(starts):
-        words[present] = np.add.reduceat(scores, starts) / counts[present, None] if mean else scores[starts]
+        words[present] = np.add.reduceat(scores, starts) / sizes[present, None] if mean else scores[starts]
     return words
 
 
@@ -185,7 +186,8 @@ def log_softmax(scores: Scores) -> Scores:
     return normalised
 
 
-def _onnx(path: Path) -> Network:
+def onnx_network(path: Path) -> Network:
+    """Return what runs a model.onnx. Raises `SettingsError`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

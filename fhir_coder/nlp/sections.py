@@ -1,5 +1,9 @@
 """Sections: titles of `mappings/sections.csv` at the start of a line, followed by a colon or the line's end.
 
+Notes lose their line breaks on the way ("... of asthma.,ALLERGIES:, None.,SOCIAL HISTORY: ..."), and shorthand leaves
+out the colon ("PMH HTN, DM"): a title is also one after the end of a sentence with a colon behind it, and one in
+capitals at the start of a line, when what follows is set off from it.
+
 medspaCy's Sectionizer is not used: it needs the whole note tokenised (7.3 ms for 2,900 characters, against 0.3 here),
 and takes "plan" or "labs" within a sentence for a title.
 """
@@ -9,6 +13,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from functools import cache
+from itertools import pairwise
 
 from fhir_coder.errors import TableError
 from fhir_coder.model import Section
@@ -21,35 +26,42 @@ _TITLE = re.compile(
     r"(?:(?P<colon>:)|[ \t]+[–—-](?=[ \t])|(?=\r?$))",
     re.MULTILINE,
 )
+# Within a line: after the end of a sentence or, in capitals, after a comma; always with a colon.
+_INLINE = re.compile(
+    r"(?:(?<=[.;!?)\]])[ \t]*,?[ \t]*(?P<title>[A-Z][A-Za-z0-9 \t/&()'’-]{2,58}?)"
+    r"|(?<=,)[ \t]*(?P<shouted>[A-Z][A-Z /&-]{2,40}))[ \t]?(?P<colon>:)"
+)
+# At the start of a line without a colon: an abbreviation, or capitals and then a gap or words that are not.
+_BARE = re.compile(
+    r"^[ \t]*(?P<title>(?:PMHx?|PSHx?|FHx?|FAMHX|ROS|HPI|SHx?)(?= +[A-Z0-9+(-])|[A-Z][A-Z/&]+(?: [A-Z/&]+){0,3}"
+    r"(?=\t| {2,}\S|(?-i: +(?!(?:of|and|or|is|was|to|for|in|on|with)\b)(?:[A-Z]?[a-z]{3}|\d))))(?P<colon>)",
+    re.MULTILINE,
+)
 _WORD = re.compile(r"[a-z0-9]+")
 _CATEGORIES = frozenset(
     "chief_complaint history_of_present_illness past_medical_history past_surgical_history family_history "
-    "social_history medications allergies review_of_systems physical_exam vital_signs labs imaging hospital_course "
-    "assessment_plan diagnoses discharge_medications instructions procedures problem_list immunizations signature "
-    "other".split()
+    "social_history medications discharge_medications stopped_medications allergies review_of_systems physical_exam "
+    "vital_signs labs imaging hospital_course assessment_plan differential_diagnosis diagnoses instructions procedures "
+    "problem_list immunizations signature other".split()
 )
 
 
 def find_sections(text: str) -> tuple[Section, ...]:
     """Return the sections of a note, in order, covering the whole text; the part before the first title has none."""
     titles = _titles()
-    found = []
-    for match in _TITLE.finditer(text):
-        category = titles.get(_key(match.group("title")))
-        if category:
-            found.append((category, match))
-    first = found[0][1].start("title") if found else len(text)
-    sections = [Section(category=None, title="", start=0, body_start=0, end=first)] if first else []
-    for position, (category, match) in enumerate(found):
-        last = position + 1 == len(found)
+    spans: dict[int, tuple[str, int, int]] = {}  # by the title's start: category, its end, the body's start
+    for pattern in (_TITLE, _INLINE, _BARE):
+        for match in pattern.finditer(text):
+            group = "title" if match.group("title") else "shouted"
+            category = titles.get(_key(match.group(group)))
+            if category:
+                spans.setdefault(match.start(group), (category, match.end(group), match.end()))
+    starts = [*sorted(spans), len(text)]
+    sections = [Section(category=None, title="", start=0, body_start=0, end=starts[0])] if starts[0] else []
+    for start, end in pairwise(starts):
+        category, title_end, body_start = spans[start]
         sections.append(
-            Section(
-                category=category,
-                title=match.group("title"),
-                start=match.start("title"),
-                body_start=match.end(),
-                end=len(text) if last else found[position + 1][1].start("title"),
-            )
+            Section(category=category, title=text[start:title_end], start=start, body_start=body_start, end=end)
         )
     return tuple(sections)
 

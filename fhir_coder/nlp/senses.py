@@ -16,7 +16,7 @@ from fhir_coder.errors import TableError
 from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType
 from fhir_coder.nlp.dictionary import Mention
 from fhir_coder.nlp.dosage import is_taken, read_dosage
-from fhir_coder.nlp.measurement import is_dose, read_measurement
+from fhir_coder.nlp.measurement import is_dose, read_level, read_measurement
 from fhir_coder.tables import read_table, split
 from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
@@ -24,6 +24,7 @@ from fhir_coder.terminology.store import ConceptStore, StoredName
 _MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
 _STEM = 5  # letters from which a cue may be a stem: "embol", "rheumatolog"
 _NEXT_WORD = 20  # characters in which the next word begins
+_LEAD = 40  # characters before a test in which its result may stand
 _AROUND = 250  # characters on each side, at least, in which a cue counts
 _IN_SENTENCE, _IN_SECTION, _NEAR = 3, 2, 1  # votes
 
@@ -187,7 +188,12 @@ def _by_type(
     if not types:
         return None
     type_ = _decide(types, names, place, measurement, dosage)
-    attributes = measurement if type_ in TEST_TYPES else dosage if type_ is EntityType.MEDICATION else {}
+    attributes: Mapping[str, Any] = {}
+    if type_ is EntityType.MEDICATION:
+        attributes = dosage
+    elif type_ in TEST_TYPES:
+        level = None if measurement else read_level(_before(mention, place))
+        attributes = {"interpretation": level} if level else measurement
     return Sense(type_, _of_type(names, type_), attributes)
 
 
@@ -249,7 +255,13 @@ def _measurement(
     code = next((name.concept.code for name in names if name.concept.type in TEST_TYPES), None)
     if code is None or is_dose(place.text, mention.end, place.sentence[1]):
         return {}
-    return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code)
+    before = _before(mention, place)
+    return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code, before)
+
+
+def _before(mention: Mention, place: Place) -> str:
+    """Return the words between a mention and the one before it, as far as they may speak of it."""
+    return place.text[max(place.previous_end, mention.start - _LEAD) : mention.start]
 
 
 @cache

@@ -13,8 +13,22 @@ from functools import cache
 from fhir_coder.model import Section
 from fhir_coder.tables import read_table
 
-# A run of end punctuation before white space, or a line break with the white space around it.
-_BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$)|(?P<line>(?<![ \t])[ \t]*(?:\r\n?|\n)\s*)")
+SPEAKER = r"(?:\[[a-z_ ]{1,20}\]|[a-z_]{1,20}:)\s*"
+"""Who speaks, in a dialogue: "[patient]", "Patient:"."""
+# A run of end punctuation before white space (or before a comma that was a line break, ".,The next"), or a line break
+# with the white space around it.
+_BREAK = re.compile(r"(?P<stop>[.!?]+[\"')\]]*)(?=[ \t]|$|,[ \t]?[A-Z\d])|(?P<line>(?<![ \t])[ \t]*(?:\r\n?|\n)\s*)")
+# The same in a note that speaks its punctuation: "no fever comma no cough period".
+_SPOKEN = re.compile(
+    rf"(?P<spoken>\b(?:period|full stop|new paragraph|next line|new line)\b)|{_BREAK.pattern}", re.IGNORECASE
+)
+# What follows a question and answers it: "Fever? No.", also by another speaker on the next line.
+_ANSWER = re.compile(
+    rf"\s*(?:{SPEAKER})?(?:(?:uh|um|oh|well|hmm|mm)\b[\s,.]*){{0,3}}"
+    r"(?:no(?:t (?:really|at all|that i know of))?|nope|nah|none|never|negative|denie[sd]|ye[sp]|yeah|yup|positive"
+    r"|mm-?hmm|uh-huh|i (?:do|have|am|did)|correct|sure|sometimes|a (?:little|bit|lot))\b(?! (?:problem|worries))",
+    re.IGNORECASE,
+)
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
 ITEM_MARK = r"(?:[-*•·+]|\d{1,2}[.)])(?=[ \t])"
@@ -24,6 +38,10 @@ _ITEM = re.compile(ITEM_MARK)
 # were not wrapped at all.
 _WIDEST = 140
 _NARROWEST = 50
+_GOING_ON = re.compile(r"\b(?:and|or|no|of|with|without|denies|any|for|the|an?)$", re.IGNORECASE)
+_NUMBER = re.compile(r"[ \t]*\d")
+_LOOKED_AT = 4000  # characters that tell whether a note speaks its punctuation
+_LONGEST_LEAD, _LONGEST_ANSWER, _INDENT = 80, 60, 40  # characters
 # ConText works within a sentence; text without any break is cut, so that no input makes it slow.
 LONGEST = 1000
 
@@ -32,24 +50,31 @@ def split_sentences(text: str, sections: tuple[Section, ...]) -> list[tuple[int,
     """Return the (start, end) of the sentences, in order. Titles of sections belong to none."""
     sentences: list[tuple[int, int]] = []
     width = max(map(len, text.splitlines()), default=0)
+    is_spoken = " comma " in text[:_LOOKED_AT].lower() and " period" in text[:_LOOKED_AT].lower()
+    breaks = _SPOKEN if is_spoken else _BREAK
+    line_start = 0
     for section in sections:
-        sentences.extend(_split(text, section.body_start, section.end, width))
+        line_start = max(line_start, text.rfind("\n", line_start, section.body_start) + 1)
+        sentences.extend(_split(text, section.body_start, section.end, line_start, width, breaks))
     return sentences
 
 
-def _split(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, int]]:
+def _split(
+    text: str, start: int, end: int, line_start: int, width: int, breaks: re.Pattern[str]
+) -> Iterator[tuple[int, int]]:
     begin = start
-    line_start = text.rfind("\n", 0, start) + 1
     in_list = False  # under a lead such as "Denies:", whose items it speaks of
-    for match in _BREAK.finditer(text, start, end):
+    for match in breaks.finditer(text, start, end):
         if match.end() >= end:
             break
-        if match.group("line") is not None:
+        if match.group("stop") is None and match.group("line") is None:
+            is_end = True
+        elif match.group("line") is not None:
             in_list = _goes_on_as_list(text, line_start, match, in_list)
             is_end = not in_list and _ends_at_line(text, line_start, match, width)
             line_start = match.end()
         else:
-            is_end = _ends_at_stop(text, begin, match)
+            is_end = _ends_at_stop(text, max(begin, line_start), match)
         if is_end:
             yield from _trimmed(text, begin, match.end())
             begin = match.end()
@@ -58,8 +83,11 @@ def _split(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, i
 
 def _goes_on_as_list(text: str, line_start: int, match: re.Match[str], in_list: bool) -> bool:
     """Tell whether the line behind a break is an item of a list whose lead ("Denies:") speaks of all its items."""
-    line = text[line_start : match.start()].strip()
-    leads = line.endswith(":") and line[:-1].strip().lower() in _list_leads()
+    if match.group().count("\n") > 1 and not in_list and not _ITEM.match(text, match.end()):
+        return False
+    line = text[max(line_start, match.start() - _LONGEST_LEAD) : match.start()].strip()
+    words = line[:-1].lower().split() if line.endswith(":") else []
+    leads = any(" ".join(words[first:]) in _list_leads() for first in range(len(words)))
     return (leads or in_list) and bool(_ITEM.match(text, match.end()))
 
 
@@ -67,8 +95,14 @@ def _ends_at_line(text: str, line_start: int, match: re.Match[str], width: int) 
     """Tell whether a line break ends a sentence: yes, unless the line was wrapped in the middle of one."""
     last = text[match.start() - 1 : match.start()]
     following = text[match.end() : match.end() + 40]
+    if last == "?" and _ANSWER.match(text, match.end(), match.end() + _LONGEST_ANSWER):
+        return False
     if match.group().count("\n") > 1 or last in ".:;!?" or _BULLET.match(following):
         return True
+    if following[:1].islower() and (
+        last == "," or _GOING_ON.search(text, max(line_start, match.start() - 12), match.start())
+    ):
+        return False
     next_word = following.split(maxsplit=1)[0] if following.split() else ""
     fitted = match.start() - line_start + 1 + len(next_word) <= width
     if fitted or not _NARROWEST <= width <= _WIDEST:
@@ -80,13 +114,14 @@ def _ends_at_line(text: str, line_start: int, match: re.Match[str], width: int) 
 def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:
     """Tell whether punctuation ends a sentence: not after an abbreviation, an initial or a list number."""
     if match.group("stop")[0] != ".":
-        return True
+        return not (match.group("stop")[0] == "?" and _ANSWER.match(text, match.end(), match.end() + _LONGEST_ANSWER))
     word = _LAST_WORD.search(text, max(begin, match.start() - 20), match.start())
     if word is None:
         return True
     last = word.group().lower().rstrip(".")
-    line = text.rfind("\n", begin, word.start()) + 1 or begin
-    is_list_number = last.isdigit() and not text[line : word.start()].strip()
+    is_list_number = last.isdigit() and word.start() - begin <= _INDENT and not text[begin : word.start()].strip()
+    if last == "no":  # an answer; but "no. 5" is a number
+        return not _NUMBER.match(text, match.end())
     if last in _abbreviations() or is_list_number:
         return False
     is_initial = len(last) == 1 and last.isalpha() and word.group().isupper()

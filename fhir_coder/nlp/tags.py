@@ -41,7 +41,8 @@ class TagSet:
         closes = {label for place, label in parts if place in ("E", "S")}
         self._types = [_type(label, types) for _, label in parts]
         self._opens = [place in ("B", "S") for place, _ in parts]
-        if not any(self._types):
+        self._typed = np.array([type_ is not None for type_ in self._types], dtype=np.bool_)
+        if not self._typed.any():
             raise SettingsError(
                 f"setting recogniser: none of the model's labels ({', '.join(names[:8])}, ...) is a known type: "
                 "name them in mappings/corpus_labels.csv"
@@ -58,6 +59,8 @@ class TagSet:
                 fits = is_open and label_before == label
                 must_go_on = is_open and label_before in closes
                 self._follows[before, after] = fits if goes_on else not must_go_on
+        outside = next((position for position, (place, _) in enumerate(parts) if place == "O"), 0)
+        self.nothing: Scores = np.where(np.arange(count) == outside, np.float32(0), np.float32(-30))
         # Of a label's tags all speak for it, whichever is the best.
         self._of_label = np.array([[label == other for _, other in parts] for _, label in parts], dtype=np.float32)
 
@@ -81,15 +84,13 @@ class TagSet:
     def runs(self, tags: Labels) -> list[Run]:
         """Return the runs of words that a sequence of tags makes, of the types that are ours."""
         runs: list[Run] = []
-        first, kind = 0, None
-        for position in (*np.flatnonzero(np.fromiter(map(self._types.__getitem__, tags), dtype=object)), len(tags)):
-            type_ = self._types[tags[position]] if position < len(tags) else None
-            if kind and (type_ is not kind or self._opens[tags[position]] or position != last):
-                runs.append(Run(first, last, kind))
-                kind = None
-            if type_ and kind is None:
-                first, kind = int(position), type_
-            last = int(position) + 1
+        for position in np.flatnonzero(self._typed[tags]).tolist():
+            type_ = self._types[tags[position]]
+            assert type_ is not None  # noqa: S101  # _typed says so
+            if runs and runs[-1].last == position and runs[-1].type is type_ and not self._opens[tags[position]]:
+                runs[-1] = Run(runs[-1].first, position + 1, type_)
+            else:
+                runs.append(Run(position, position + 1, type_))
         return runs
 
     def certainty(self, probabilities: Scores, tags: Labels) -> Scores:

@@ -65,7 +65,7 @@ def lookup(store: ConceptStore, call: Call) -> dict[str, Any]:
     (asked,) = call.coded(system, call.text("version"), named="system")
     concept = known_concept(store, asked)
     if concept is None:
-        raise InputError(_absent(store, asked), place=asked.place, code="not-found")
+        raise InputError(absent(store, asked), place=asked.place, code="not-found")
     wanted = set(call.all("property"))
     base = store.base(concept.system)
     return parameters(
@@ -100,7 +100,8 @@ def validate_in_code_system(store: ConceptStore, call: Call) -> dict[str, Any]:
     """CodeSystem/$validate-code: whether a code is in a code system, and its display one of its names."""
     url, version = call.text("url"), call.text("version")
     if url:
-        loaded_version(store, url, version, call.place("url"))
+        loaded_version(store, url, None, call.place("url"))
+        loaded_version(store, url, version, call.place("version"))
     return _validated(store, call, url, call.coded(url, version, named="url"))
 
 
@@ -134,20 +135,20 @@ def _validated(store: ConceptStore, call: Call, only: str | None, codes: list[Co
 
 def _verdict_on(store: ConceptStore, asked: Coded, only: str | None, *, abstract: bool) -> dict[str, Any]:
     if only and asked.system != only:
-        return _verdict(False, f"the code is of {asked.system}, not of {only}", asked, None)
+        return _verdict(False, f"the code is of {asked.system}, not of {only}", None)
     concept = known_concept(store, asked)
     if concept is None:
-        return _verdict(False, _absent(store, asked), asked, None)
+        return _verdict(False, absent(store, asked), None)
     if asked.display and _folded(asked.display) not in map(_folded, _names(store, concept)):
-        return _verdict(False, f"the display is not a name of {concept.code}", asked, concept)
+        return _verdict(False, f"the display is not a name of {concept.code}", concept)
     if is_abstract(concept) and not abstract:
         message = f"{concept.code} only groups other codes; record one of them, or say abstract=true"
-        return _verdict(False, message, asked, concept)
+        return _verdict(False, message, concept)
     if concept.status == "retired":
         replacement = store.replacement(concept)
         said = f"; it was replaced by {replacement.code} ({replacement.display})" if replacement else ""
-        return _verdict(True, f"{concept.code} is retired{said}", asked, concept)
-    return _verdict(True, None, asked, concept)
+        return _verdict(True, f"{concept.code} is retired{said}", concept)
+    return _verdict(True, None, concept)
 
 
 def _names(store: ConceptStore, concept: StoredConcept) -> list[str]:
@@ -161,11 +162,12 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
-def _absent(store: ConceptStore, asked: Coded) -> str:
+def absent(store: ConceptStore, asked: Coded) -> str:
+    """Return the sentence that a code is not there."""
     return f"the code {asked.code} is not in {asked.system}, version {loaded_version(store, asked.system, None, '')}"
 
 
-def _verdict(result: bool, message: str | None, asked: Coded, concept: StoredConcept | None) -> dict[str, Any]:
+def _verdict(result: bool, message: str | None, concept: StoredConcept | None) -> dict[str, Any]:
     """Return the answer. R4 has result, message and display; code, system and version are R5's, which say the same.
 
     tx.fhir.org answers R4 clients with them, too: they tell which coding of a codeableConcept is meant.
@@ -173,10 +175,16 @@ def _verdict(result: bool, message: str | None, asked: Coded, concept: StoredCon
     return parameters(
         ("result", "valueBoolean", result),
         *([("message", "valueString", message)] if message else []),
-        *([("display", "valueString", concept.display)] if concept else []),
-        ("code", "valueCode", asked.code),
-        ("system", "valueUri", asked.system),
-        *([("version", "valueString", concept.version)] if concept else []),
+        *(
+            [
+                ("display", "valueString", concept.display),
+                ("code", "valueCode", concept.code),
+                ("system", "valueUri", concept.system),
+                ("version", "valueString", concept.version),
+            ]
+            if concept
+            else []
+        ),
     )
 
 

@@ -31,6 +31,7 @@ _ELEMENTS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
         "parts": ("part",),
     }
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # https://hl7.org/fhir/R4/datatypes.html#string
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
@@ -70,8 +71,10 @@ class Call:
                 )
             if each.name in self._values and each.name not in _REPEATED:
                 raise InputError(f"{each.name} is given twice; give it once", place=each.place, code="value")
-            self._values.setdefault(each.name, []).append(_read(each, known[each.name]))
-            self._places[each.name] = each.place
+            value = _read(each, known[each.name])
+            if value != "":  # FHIR has no empty strings; "filter=" gives none
+                self._values.setdefault(each.name, []).append(value)
+                self._places[each.name] = each.place
 
     def place(self, name: str) -> str:
         """Return where a parameter stands, or its name where it does not."""
@@ -82,11 +85,11 @@ class Call:
         return self._values.get(name, [])
 
     def text(self, name: str) -> str | None:
-        """Return the value of a string parameter, or None; an empty one counts as none."""
-        return next(iter(self.all(name)), None) or None
+        """Return the value of a string parameter, or None."""
+        return next(iter(self.all(name)), None)
 
     def require(self, name: str) -> str:
-        """Return the value of a string parameter. Raises `InputError` when it is missing or empty."""
+        """Return the value of a string parameter. Raises `InputError` when it is missing."""
         value = self.text(name)
         if value is None:
             raise InputError(f"{name} is missing; give it", place=self.place(name), code="required")
@@ -214,4 +217,6 @@ def _string(value: Any, place: str) -> str:
         raise InputError("this is not a string", place=place, code="structure")
     if len(value) > _LONGEST:
         raise InputError(f"this has more than {_LONGEST} characters; shorten it", place=place, code="too-long")
+    if _CONTROL.search(value):
+        raise InputError("this holds control characters, which no string of FHIR may; remove them", place=place)
     return value

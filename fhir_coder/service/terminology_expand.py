@@ -44,14 +44,15 @@ FILTER = (
 _MOST = 1_000  # concepts in an answer
 _MOST_NAMES = 100_000  # that a filter matches; these take half a second
 _LONGEST_FILTER = 200  # characters
+_MOST_WORDS = 20  # each of one letter takes a tenth of a second
 _ACCENTS = range(0x0300, 0x0370)
 
 
 def expand(store: ConceptStore, call: Call) -> dict[str, Any]:
     """Return the value set with the concepts that the filter leaves, from `offset` on and `count` of them.
 
-    `total` is always right. Raises `InputError` when without `count` there would be more than are given at a time:
-    a part must not be taken for the whole by someone who does not ask for parts.
+    `total` is always right. Raises `InputError` when there are more than are given at a time: who does not ask for a
+    part must not take one for the whole, and who asks for a larger one must not go on behind what was left out.
     """
     require_english(call)
     url = call.require("url")
@@ -62,14 +63,14 @@ def expand(store: ConceptStore, call: Call) -> dict[str, Any]:
         if not is_internal(code) and not (call.truth("activeOnly") and status == "retired")
     ]
     offset, count = call.number("offset") or 0, call.number("count")
-    if count is None and len(found) - offset > _MOST:
+    here = found[offset:] if count is None else found[offset : offset + count]
+    if len(here) > _MOST:
         raise InputError(
-            f"there are {len(found)} concepts; say with count how many to give at a time (up to {_MOST}), "
+            f"there are {len(found)} concepts, and at most {_MOST} are given at a time; say with count how many, "
             "or give a filter that leaves fewer",
-            place=call.place("filter"),
+            place=call.place("count"),
             code="too-costly",
         )
-    here = found[offset : offset + min(_MOST if count is None else count, _MOST)]
     version = loaded_version(store, system, None, call.place("url"))
     return {
         "resourceType": "ValueSet",
@@ -107,6 +108,8 @@ def _filtered(store: ConceptStore, system: str, call: Call) -> list[tuple[str, S
         words = filter_words(text)
         if not words:
             raise InputError("the filter has no letter or digit; give the beginning of a word", place=place)
+        if len(words) > _MOST_WORDS:
+            raise InputError(f"the filter has more than {_MOST_WORDS} words", place=place, code="too-long")
         found = _containing(store, system, " ".join(f'"{word}"*' for word in words))
     if found is None:
         raise InputError("this is too much to look through; give a longer filter", place=place, code="too-costly")
@@ -134,14 +137,14 @@ def _containing(store: ConceptStore, system: str, match: str) -> list[tuple[str,
 
 
 def filter_words(text: str) -> list[str]:
-    """Return the words as FTS5 tells them apart (unicode61: letters, digits and private characters, less accents).
+    """Return the words as FTS5 tells them apart (its tokenizer unicode61: runs of letters and digits), each once.
 
     A word that FTS5 would take for two, or none, is an error to it; so a character that came into Unicode after the
     6.1 that it knows stands for a space, as it does there. Python has the categories of 3.2 to tell.
     """
-    plain = (character for character in unicodedata.normalize("NFD", text) if ord(character) not in _ACCENTS)
-    kept = (c if unicodedata.ucd_3_2_0.category(c)[0] in "LN" and c.isalnum() else " " for c in plain)
-    return "".join(kept).split()
+    composed = (character for character in unicodedata.normalize("NFC", text) if ord(character) not in _ACCENTS)
+    kept = (c if unicodedata.ucd_3_2_0.category(c)[0] in "LN" else " " for c in composed)
+    return list(dict.fromkeys("".join(kept).lower().split()))
 
 
 def _contains(store: ConceptStore, system: str, codes: list[str], call: Call) -> list[dict[str, Any]]:

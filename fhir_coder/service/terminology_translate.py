@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from fhir_coder.errors import InputError, UnsupportedError
-from fhir_coder.service.terminology import Parameter, parameters
+from fhir_coder.errors import InputError
+from fhir_coder.service.terminology import Parameter, absent, parameters
 from fhir_coder.service.terminology_call import Call, Coded, Kinds
+from fhir_coder.service.terminology_patient import patient_of
 from fhir_coder.service.terminology_systems import is_internal, known_concept, loaded_version, value_set_system
 from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.release import MapRow, Relationship
@@ -39,25 +40,6 @@ _MOST = 1_000  # matches
 _EQUIVALENCE: Mapping[str, str] = MappingProxyType(
     {"replaced-by": "equivalent", "tradename-of": "wider", "has-ingredient": "relatedto"}
 )
-_SEXES: Mapping[str, Literal["female", "male"]] = MappingProxyType(
-    {"female": "female", "male": "male", "f": "female", "m": "male", "248152002": "female", "248153007": "male"}
-)
-_UNTOLD_SEXES = frozenset({"other", "unknown", "o", "u", "a", "n"})  # FHIR's, and HL7 v2's table 0001
-# The elements that a dependency may speak of, by the end of their URI; numbers are the attributes of map rules.
-_ELEMENTS: Mapping[str, str] = MappingProxyType(
-    {
-        "gender": "sex",
-        "patient.gender": "sex",
-        "sex": "sex",
-        "age": "age",
-        "424144002": "age",
-        "445518008": "onset",
-        "condition": "condition",
-        "condition.code": "condition",
-    }
-)
-_AGE = re.compile(r"(?P<number>[0-9]{1,5}) ?(?P<unit>a|mo|wk|d)")
-_DAYS = {"a": 365.25, "mo": 365.25 / 12, "wk": 7.0, "d": 1.0}  # of the UCUM units of age
 
 
 class _Match(NamedTuple):
@@ -74,16 +56,14 @@ def translate(store: ConceptStore, call: Call) -> dict[str, Any]:
     system = call.text("system")
     if system and not call.all("code"):
         raise InputError("the system belongs into the coding; leave it out", place=call.place("system"))
-    asked_map, patient = _asked_map(call), _patient(call)
+    asked_map, patient = _asked_map(call), patient_of(call)
     source, targets = _systems(store, call, reverse=reverse)
     matches: list[_Match] = []
     said: list[str] = []
-    for asked in _loaded(store, call.coded(system, call.text("version"), named="system")):
-        if source and asked.system != source:
-            raise InputError(f"the code is not of the value set {'target' if reverse else 'source'}", place=asked.place)
+    for asked in _loaded(store, call.coded(system, call.text("version"), named="system"), source):
         concept = known_concept(store, asked)
         if concept is None:
-            said.append(f"the code {asked.code} is not in {asked.system}, version {asked.version or 'loaded'}")
+            said.append(absent(store, asked))
             continue
         for target in targets:
             rows, open_ = _rows(store, concept, target, patient, reverse=reverse)
@@ -103,12 +83,14 @@ def translate(store: ConceptStore, call: Call) -> dict[str, Any]:
     )
 
 
-def _loaded(store: ConceptStore, codes: list[Coded]) -> Iterable[Coded]:
-    """Return the codings whose system and version are loaded. Raises `InputError` when none is."""
+def _loaded(store: ConceptStore, codes: list[Coded], source: str | None) -> Iterable[Coded]:
+    """Return the codings of the source, where one is said, whose version is loaded. Raises `InputError` without any."""
     loaded, errors = [], []
     for asked in codes:
         try:
             loaded_version(store, asked.system, asked.version, asked.place)
+            if source and asked.system != source:
+                raise InputError(f"the code is not of {source}, which is said to be its source", place=asked.place)
             loaded.append(asked)
         except InputError as error:
             errors.append(error)
@@ -192,7 +174,7 @@ def _matched(store: ConceptStore, target: str, rows: Iterable[MapRow]) -> tuple[
             if concept.status == "retired":
                 notes.append(f"{concept.code} is retired")
             if row.derived:
-                notes.append(f"{_url(row)} is derived: its source does not state it in this direction")
+                notes.append(f"{_url(row)} is derived: concluded, not stated by its source")
         if row.advice:
             notes.append(f"{row.target_code}: {row.advice}" if row.target_code else row.advice)
     return matches, notes
@@ -210,54 +192,3 @@ def _parts(match: _Match) -> list[Parameter]:
 
 def _url(row: MapRow) -> str:
     return MAPS + re.sub(r"[^a-z0-9]+", "-", row.origin.lower()).strip("-")
-
-
-def _patient(call: Call) -> PatientContext:
-    """Return what `dependency` says of the patient: sex, age, age at onset, and conditions by SNOMED CT codes."""
-    said: dict[str, Any] = {}
-    conditions: set[str] = set()
-    place = call.place("dependency")
-    for dependency in call.all("dependency"):
-        if dependency.keys() != {"element", "concept"}:
-            raise InputError("a dependency has an element and a concept", place=place, code="required")
-        element = _ELEMENTS.get(re.split(r"[/#|:]", dependency["element"])[-1].lower())
-        if element is None:
-            raise UnsupportedError("a dependency is on gender, age or condition", place=place)
-        values = _values(dependency["concept"], place)
-        if element == "sex":
-            said["sex"] = _sex(values, place)
-        elif element == "condition":
-            conditions.update(values)
-        else:
-            said["age_days" if element == "age" else "onset_age_days"] = _days(values[0], place)
-    return PatientContext(conditions=frozenset(conditions), **said)
-
-
-def _values(concept: Mapping[str, Any], place: str) -> list[str]:
-    """Return the codes of a CodeableConcept, or else its text."""
-    codings = concept.get("coding", [])
-    codes = [coding.get("code") if isinstance(coding, dict) else None for coding in codings] if codings else []
-    values = codes or [concept.get("text")]
-    if not all(isinstance(value, str) for value in values):
-        raise InputError("the concept of a dependency has codings with codes, or a text", place=place, code="structure")
-    return cast(list[str], values)
-
-
-def _sex(values: list[str], place: str) -> Literal["female", "male"] | None:
-    found = {_SEXES.get(value.lower()) for value in values}
-    if found <= {None} and not _UNTOLD_SEXES.intersection(value.lower() for value in values):
-        raise InputError("a gender is female, male, other or unknown", place=place, code="code-invalid")
-    return next(iter(found)) if len(found) == 1 else None
-
-
-def _days(text: str, place: str) -> int:
-    """Return the age in days. Whole years, months and weeks are taken at their middle, as the rest is not told."""
-    match = _AGE.fullmatch(text)
-    if match is None or (match["unit"] in ("a", "mo") and not int(match["number"])):
-        raise InputError(
-            "an age is a whole number and a (years), mo, wk or d: '12 a'; under a month, wk or d",
-            place=place,
-            code="value",
-        )
-    half = 0.0 if match["unit"] == "d" else 0.5
-    return int((int(match["number"]) + half) * _DAYS[match["unit"]])

@@ -62,7 +62,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def release_id(release: Release, format_: str) -> str:
-    """Return the id of a release: "snomed-731000124108-20260301", "icd10cm-2026-04-01", "mondo-2026-08-04-map-sssom"."""
+    """Return the id of a release: "snomed-731000124108-20260301", "mondo-2026-08-04-map-sssom"."""
     short = {uri: name for name, uri in CODE_SYSTEMS.items()}.get(release.system)
     system = short or _plain(release.system.rstrip("/").rpartition("/")[2].removesuffix(".owl"))
     version = _plain(release.version.removeprefix(release.system).replace("/version/", "-"))

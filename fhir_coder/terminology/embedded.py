@@ -62,6 +62,7 @@ def _table_digests(system: str) -> dict[str, str]:
 
 
 _HERE = Path(__file__).parent
+_TABLES = Path(str(folder("mappings") / "terminology"))
 
 EMBEDDED = (
     Embedded(
@@ -69,7 +70,10 @@ EMBEDDED = (
         system=ICD10CM,
         load=lambda: icd10cm.load(Source(_icd10cm_file()), Options()),
         digests=lambda: _file_digest(_icd10cm_file()),
-        made_by=tuple(sorted((_HERE / "loaders").glob("icd10cm*.py"))),
+        made_by=(
+            *sorted((_HERE / "loaders").glob("icd10cm*.py")),
+            *sorted(_TABLES.glob("icd10cm*.csv")),
+        ),
         adds_to_imported=False,
     ),
     *(
@@ -88,7 +92,7 @@ EMBEDDED = (
         system=HPO,
         load=lambda: obo.load(Source(_hpo_file()), Options()),
         digests=lambda: _file_digest(_hpo_file()),
-        made_by=(_HERE / "loaders" / "obo.py",),
+        made_by=(_HERE / "loaders" / "obo.py", _TABLES / "ontologies.csv"),
         adds_to_imported=False,
     ),
 )

@@ -54,17 +54,18 @@ def normalise_word(word: str) -> str:
 
 def normalise(text: str) -> str:
     """Return the normal form of a name or mention: its normalised words, joined by single spaces."""
-    return " ".join(normalise_word(match.group()) for match in WORD.finditer(text))
+    return " ".join([normalise_word(word) for word in WORD.findall(text)])
 
 
 def bag(key: str) -> str:
     """Return a normal form's content words in alphabetical order: the form for which word order does not matter."""
     words = key.split()
-    numbered = [
-        _NUMERALS.get(word, word) if before in _STAGED else word
-        for before, word in zip(["", *words], words, strict=False)
-    ]
-    return " ".join(sorted({word for word in numbered if word not in _EMPTY}))
+    if not _STAGED.isdisjoint(words):
+        words = [
+            _NUMERALS.get(word, word) if before in _STAGED else word
+            for before, word in zip(["", *words], words, strict=False)
+        ]
+    return " ".join(sorted(set(words) - _EMPTY))
 
 
 def project(text: str) -> tuple[list[str], list[int], list[int]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fhir_coder.model import HCPCS, ICD10CM, LOINC, EntityType
-from fhir_coder.terminology.loaders.hcpcs import _types as hcpcs_types
+from fhir_coder.terminology.loaders.hcpcs import types as hcpcs_types
 from fhir_coder.terminology.loaders.icd10cm_names import chapter
 from fhir_coder.terminology.loaders.loinc_codes import types as loinc_types
 from fhir_coder.terminology.release import Broader, Concept, Fact, Name, Property, Status

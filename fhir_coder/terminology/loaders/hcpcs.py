@@ -99,7 +99,7 @@ def _first_day(file: SourceFile, version: str) -> str:
 
 
 def _facts(file: SourceFile, start: str, skipped: Counter[str]) -> Iterator[Fact]:
-    type_of = _types()
+    type_of = types()
     seen: set[str] = set()
     first: Line | None = None
     texts: list[str] = []
@@ -145,7 +145,7 @@ def _concept(
     for name, value in line.values.items():
         yield Property(code, name, value)
     for target in filter(None, line.xrefs):
-        if not _is_level_2(target):
+        if not is_level_2(target):
             skipped["cross-references to codes of the AMA or ADA"] += 1
         elif retired:
             yield MapRow(HCPCS, code, HCPCS, target, "replaced-by", "cms")
@@ -157,7 +157,7 @@ def _left_out(file: SourceFile, line: Line) -> str:
     """Return why a record is left out, or "". Level I and the D codes may not be used without a licence."""
     if line.kind == "7" and len(line.code) == 2:
         return "modifiers"
-    if _is_level_2(line.code) and line.kind == "3":
+    if is_level_2(line.code) and line.kind == "3":
         return ""
     if len(line.code) == 5 and line.code[:1] == "D":
         return "dental codes (copyright of the ADA)"
@@ -166,7 +166,7 @@ def _left_out(file: SourceFile, line: Line) -> str:
     raise file.error(f"{line.code!r} is not a code of HCPCS", line.number, "HCPC")
 
 
-def _is_level_2(code: str) -> bool:
+def is_level_2(code: str) -> bool:
     return len(code) == 5 and code.isascii() and code[1:].isdigit() and "A" <= code[0] <= "Z" and code[0] != "D"
 
 
@@ -180,7 +180,7 @@ def _check_date(file: SourceFile, line: Line, name: str) -> None:
         raise file.error(f"{value!r} is not a date (YYYYMMDD)", line.number, name) from None
 
 
-def _types() -> Callable[[str], str]:
+def types() -> Callable[[str], str]:
     """Return what gives the type of a code by `mappings/terminology/hcpcs_types.csv`: ranges that do not overlap."""
     name = "terminology/hcpcs_types.csv"
     rows = read_table(name, ("first", "last", "type", "note"))

@@ -17,7 +17,7 @@ from fhir_coder.errors import TableError
 from fhir_coder.model import HCPCS, ICD10CM, LOINC, RXNORM, SNOMED
 from fhir_coder.tables import read_table
 from fhir_coder.terminology.loaders import snomed_tables
-from fhir_coder.terminology.loaders.hcpcs import _is_level_2, _types
+from fhir_coder.terminology.loaders.hcpcs import is_level_2, types
 from fhir_coder.terminology.loaders.icd10cm_names import chapter, is_code, names
 from fhir_coder.terminology.loaders.loinc_codes import types as loinc_types
 from fhir_coder.terminology.loaders.rxnorm import is_spoken, term_types
@@ -86,14 +86,14 @@ _FORMS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
         "ICD10CM": _is_icd10cm,
         "RxNorm": str.isdecimal,
         "LOINC": lambda code: _LOINC_CODE.fullmatch(code) is not None,
-        "HCPCS": _is_level_2,
+        "HCPCS": is_level_2,
     }
 )
 
 
 def kind_of() -> Callable[[str, str, str], Kind]:
     """Return what gives the kind of a concept by vocabulary, concept class and code."""
-    loinc, hcpcs = loinc_types(), _types()
+    loinc, hcpcs = loinc_types(), types()
 
     def kind(vocabulary: str, class_: str, code: str) -> Kind:
         means = classes().get((vocabulary, class_), "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_coder.coding.choose import choose
@@ -48,6 +50,26 @@ def test_the_reason_for_none(candidates: list[Candidate], words: list[str]) -> N
     assert codings == ()
     assert abstained is not None
     assert all(word in abstained for word in words)
+
+
+def _barred(code: str, score: float) -> Candidate:
+    return replace(_candidate(code, score), barred="it is a header")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        ([_barred("h", 0.98), _candidate("a", 0.95, stage="mapped")], "a"),  # a map knows the leaf
+        ([_barred("h", 0.98), _candidate("a", 0.95, stage="mapped"), _candidate("b", 0.93)], "a"),
+        ([_candidate("a", 0.98), _barred("h", 0.97)], "a"),
+        ([_barred("h", 0.98), _candidate("a", 0.84, stage="lexical")], None),  # similar to another concept
+        ([_barred("h", 0.98)], None),
+    ],
+)
+def test_a_barred_candidate_is_never_chosen(candidates: list[Candidate], chosen: str | None) -> None:
+    codings, abstained = choose(candidates, min_confidence=0.75)
+    assert [coding.code for coding in codings] == ([chosen] if chosen else [])
+    assert abstained is None or "icd10cm: h is meant, but it is a header" in abstained
 
 
 @pytest.mark.parametrize("stage", ["exact", "normalised", "mapped", "lexical", "dense"])

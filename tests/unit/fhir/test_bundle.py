@@ -170,7 +170,7 @@ def test_dosage(make_entity: Any, make_note: Any) -> None:
 
 
 def test_dosage_of_an_unknown_route_and_unit_stays_text(make_entity: Any, make_note: Any) -> None:
-    drug = make_entity("cream", DRUG, dose=2, form="puffs", route="by magic", as_needed=True, as_needed_for="itching")
+    drug = make_entity("cream", DRUG, dose=2, form="puffs", route="by magic", as_needed=True, reason="itching")
     (dosage,) = only(make_note(drug))["dosage"]
     assert dosage == {
         "asNeededCodeableConcept": {"text": "itching"},

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fhir_coder.linking import lexical
 from fhir_coder.linking.lexical import LexicalIndex
 from fhir_coder.model import CODE_SYSTEMS, SNOMED
 from fhir_coder.pipeline import Coder
@@ -45,3 +49,13 @@ def test_search(index: LexicalIndex, store: ConceptStore) -> None:
 @pytest.mark.parametrize("system", CODE_SYSTEMS.values())
 def test_every_code_system_has_an_index(index: LexicalIndex, system: str) -> None:
     assert index.search(["pain walker lisinopril potassium"], system, 1)[0]
+
+
+@settings(deadline=None)  # the words of the first example are hashed by code that is loaded then
+@given(st.lists(st.text().map(normalise), min_size=1))
+def test_trigrams_are_counted_as_the_vectorizer_does(keys: list[str]) -> None:
+    """Word by word, for speed; a query is counted by the vectorizer itself."""
+    counted, wanted = lexical._counts(keys), lexical._VECTORIZER.transform(keys)
+    assert counted.shape == wanted.shape
+    for part in ("indptr", "indices", "data"):
+        assert np.array_equal(getattr(counted, part), getattr(wanted, part))

@@ -1,0 +1,116 @@
+"""The commands of `fhir-coder train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fhir_coder.model import EntityType
+from fhir_coder.terminal import complain, print_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fhir_coder.training.ner import Epoch
+
+train = typer.Typer(help="Train models on your own annotations, on the CPU, offline.", no_args_is_help=True)
+
+
+@train.callback()
+def _group() -> None:
+    """Keep `ner` a command of its own, although there is only one yet."""
+
+
+@train.command()
+def ner(
+    corpora: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CORPUS...",
+            help="Annotated notes: CoNLL, BRAT (a folder), PubTator, Label Studio JSON or Prodigy JSONL.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the model; the setting 'recogniser' takes it.")],
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the Hugging Face model to start from (BioBERT, ...); default: all-MiniLM-L6-v2."),
+    ] = None,
+    dev: Annotated[
+        list[Path] | None, typer.Option(help="A corpus to measure on after every epoch; never trained on.")
+    ] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="The corpora's format, where not recognised.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=TYPE", help="What a label means: --label Drug=medication --label Place=none."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Times to go through the corpora.")] = 6,
+    rate: Annotated[float, typer.Option(min=1e-7, max=1e-1, help="Learning rate; 3e-5 for models of BERT's size.")] = (
+        3e-4
+    ),
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many batches.")] = None,
+    shorthand: Annotated[
+        int, typer.Option(min=0, help="Made notes in telegraphic style to add, with all types marked.")
+    ] = 0,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also write model.onnx: a quarter of the size, twice as fast.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
+) -> None:
+    """Train a recogniser of entities. Ctrl-C keeps the last whole epoch.
+
+    Types that a corpus never marks are not held against the model there, so corpora may differ in what they annotate.
+
+    Example: fhir-coder train ner notes.conll --dev more.conll --base models/biobert --rate 3e-5 --out models/ours
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fhir_coder.linking.encoder import embedded_folder
+    from fhir_coder.training.fit import Recipe
+    from fhir_coder.training.ner import Job, train_ner
+
+    job = Job(
+        corpora=corpora,
+        dev=dev or (),
+        out=out,
+        base=base or embedded_folder(),
+        recipe=Recipe(epochs=epochs, rate=rate, steps=steps, threads=threads),
+        format=format_,
+        labels=_labels(label or ()),
+        shorthand=shorthand,
+        int8=int8,
+    )
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("training", total=None)
+        done = train_ner(job, complain, lambda step, total: progress.update(task, completed=step, total=total))
+    if dev and done:
+        print_table(_table(done[-1]))
+
+
+def _labels(given: list[str] | tuple[()]) -> dict[str, EntityType | None]:
+    labels: dict[str, EntityType | None] = {}
+    for pair in given:
+        name, _, type_ = pair.rpartition("=")
+        if not name or type_ not in (*EntityType, "none"):
+            raise typer.BadParameter(
+                f"{pair!r} is no LABEL=TYPE; types: {', '.join(EntityType)}, none", param_hint="--label"
+            )
+        labels[name] = None if type_ == "none" else EntityType(type_)
+    return labels
+
+
+def _table(epoch: Epoch) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"Epoch {epoch.number}", title_justify="left", header_style="bold")
+    for column in ("Corpus", "Type"):
+        table.add_column(column)
+    for column in ("Marked", "Precision", "Recall", "F1", "Relaxed F1"):
+        table.add_column(column, justify="right")
+    for name, kinds in epoch.scores.items():
+        for kind, (strict, relaxed) in kinds.items():
+            figures = (strict.precision, strict.recall, strict.f1, relaxed.f1)
+            table.add_row(name, kind, str(strict.there), *(f"{figure:.3f}" for figure in figures))
+    return table

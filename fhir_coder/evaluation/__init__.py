@@ -1,0 +1,1 @@
+"""What was found, measured by what people annotated: counts, intervals, and the report."""

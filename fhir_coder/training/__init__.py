@@ -1,0 +1,1 @@
+"""Training recognisers: the embedded one, and the user's own."""
