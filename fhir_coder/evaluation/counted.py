@@ -31,7 +31,8 @@ def counted_types(notes: Iterable[AnnotatedNote], problems: Problems = "auto") -
         problems == "one" or (problems == "auto" and len(annotated & PROBLEM_TYPES) == 1)
     ):
         groups.append(set(PROBLEM_TYPES))
-    return {type_: _name(group) for group in _joined(groups) for type_ in group}
+    names = {type_: _name(group) for group in _joined(groups) for type_ in group}
+    return {type_: names[type_] for type_ in EntityType if type_ in names}
 
 
 def _joined(groups: list[set[EntityType]]) -> list[set[EntityType]]:

@@ -39,6 +39,8 @@ _CATEGORIES = frozenset(
 )
 # What only a terminating cue of its own ends: "if she has pain; but also fever", "mother has asthma and has gout".
 _LASTING = frozenset({"HYPOTHETICAL", "FAMILY", "OTHER"})
+# Whose terminating cues end all other categories too: behind "but has" nothing goes on.
+_FINAL = ("NEGATED_EXISTENCE", "POSSIBLE_EXISTENCE")
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
@@ -47,7 +49,8 @@ _LONGEST_RELATIVE = 3  # words: "maternal great aunt"
 _ITEM = re.compile(rf"(?<=\n)[ \t]*{ITEM_MARK}")
 _SPACE = re.compile(r"[^\S\t]")
 _BLANKS = re.compile(r"\s+")
-_LOOKING = re.compile(r"\(\?<?[=!]")
+_LOOKING = frozenset({"(?=", "(?!", "(?<=", "(?<!"})
+_PIECE = re.compile(r"\\.|\[\^?(?:\\.|[^\\\]])+\]|\(\?<?[=!]|[()]|[^\\\[()]+")  # of a regular expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Assertions:
 
     def __init__(self) -> None:
         self._nlp = spacy.blank("en")
+        signs = spacy.util.compile_prefix_regex([*self._nlp.Defaults.prefixes, r"[-+](?=[A-Za-z])"])  # "+cough -fever"
+        self._nlp.tokenizer.prefix_search = signs.search
         self._rules: list[_Rule] = []
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         self._patterns = _Patterns()
@@ -191,14 +196,12 @@ def _set_reach(cues: Sequence[_Cue], tokens: int) -> None:
 
 def _kind(rule: _Rule) -> object:
     """Return what tells which cues end each other's reach."""
-    if rule.direction != "TERMINATE":
-        return rule.category, rule.types
-    return rule.category if rule.category in _LASTING else "TERMINATE"
+    return ("TERMINATE", rule.category) if rule.direction == "TERMINATE" else (rule.category, rule.types)
 
 
 def _stop(nearest: dict[object, int], rule: _Rule, edge: int) -> int:
-    end = rule.category if rule.category in _LASTING else "TERMINATE"
-    return min(nearest.get(end, edge), nearest.get(_kind(rule), edge))
+    ends = (rule.category,) if rule.category in _LASTING else (rule.category, *_FINAL)
+    return min(nearest.get(_kind(rule), edge), *(nearest.get(("TERMINATE", category), edge) for category in ends))
 
 
 def _length(rule: _Rule, tokens: int) -> int:
@@ -231,18 +234,15 @@ class _Patterns:
 
 def _without_looking_around(pattern: str) -> str:
     """Return a pattern without its lookaheads and lookbehinds, which re2 does not know: it matches all the more."""
-    while found := _LOOKING.search(pattern):
-        depth, at = 1, found.end()
-        while depth:
-            if pattern[at] == "\\":
-                at += 1
-            elif pattern[at] == "[":
-                at = pattern.index("]", at + 2)
-            else:
-                depth += {"(": 1, ")": -1}.get(pattern[at], 0)
-            at += 1
-        pattern = pattern[: found.start()] + pattern[at:]
-    return pattern
+    kept, depth = [], 0
+    for piece in _PIECE.findall(pattern):
+        if depth:
+            depth += piece.startswith("(") - (piece == ")")
+        elif piece in _LOOKING:
+            depth = 1
+        else:
+            kept.append(piece)
+    return "".join(kept)
 
 
 def _spelt_out(pattern: list[dict[str, Any]]) -> Iterator[list[str]]:

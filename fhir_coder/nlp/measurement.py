@@ -68,7 +68,6 @@ _TIME_WITHIN = re2.compile(rf"(?i)\b(?P<time>{_TIMES})\b")
 # A range of values: only with decimals or a unit, else it may be a date.
 _SPREAD = re2.compile(rf"{_BETWEEN}(?P<low>{_NUMBER})\s*(?:-|–|to)\s*(?P<high>{_NUMBER})")
 _SIGNS = {"(+)": "positive", "(-)": "negative", "pos": "positive", "neg": "negative"}
-_FLAGS = frozenset("H L A N HH LL AA".split())
 _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  # a date, a time, a fraction, a range
 
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
@@ -93,9 +92,7 @@ def read_measurement(
     if code == BLOOD_PRESSURE:
         found = _pressure(window, end)
     else:
-        found = _quantity(window, end, (*measures, *_alternatives().get(code, ())))
-        if found is None:
-            found = _finding(window, end)
+        found = _quantity(window, end, (*measures, *_alternatives().get(code, ()))) or _finding(window, end)
         if not found and measures:
             found = _spread(window, end, measures)
         if not found and (match := _RESULT_BEFORE.search(before)) and not match.group("not"):
@@ -111,11 +108,11 @@ def read_level(before: str) -> str | None:
     return _interpretations()[match.group("level").lower()] if match else None
 
 
-def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str, Any] | None:
-    """Return the number behind a test, nothing when it cannot be its value, and None when there is no number."""
+def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str, Any]:
+    """Return the number behind a test, and nothing when it cannot be its value."""
     match = _QUANTITY.match(window)
     if match is None:
-        return None
+        return {}
     written, position = [match.group("number")], match.end()
     unit, unit_text = _own_unit(window[position:], measures)
     position = _behind_unit(window, position, unit_text)
@@ -129,9 +126,7 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
         return {}
     number_end = position - len(unit_text)
     behind = window[match.end() :] if len(written) == 1 else window[number_end:]
-    if behind.startswith("+"):  # a grade: "protein 2+"
-        return None
-    if _AFTER_NUMBER.match(behind):
+    if behind.startswith("+") or _AFTER_NUMBER.match(behind):  # a grade ("2+"), a titre, a date
         return {}
     values = [float(number.replace(",", "")) for number in written]
     if len(values) == 1 and (former := _FORMER.match(window[position:])):
@@ -153,10 +148,10 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
 
 
 def _own_unit(behind: str, measures: tuple[Measure, ...]) -> tuple[str, str]:
-    """Return the unit at the start of a text, unless it is a flag: "K 3.1 L" is low, and no litres."""
+    """Return the unit at the start of a text, unless it is a flag or a test: "K 3.1 L" is low, "Na 138 K 4" no thousand."""
     unit, written = _unit(behind)
-    is_flag = written in _FLAGS and unit not in {measure.unit for measure in measures}
-    return ("", "") if is_flag else (unit, written)
+    is_other = len(written) == 1 and written.isalpha() and unit not in {measure.unit for measure in measures}
+    return ("", "") if is_other else (unit, written)
 
 
 def _behind_unit(window: str, position: int, unit_text: str) -> int:
@@ -265,7 +260,7 @@ def _flag(window: str) -> tuple[str, int] | None:
 
 def _ends_flag(window: str, end: int) -> bool:
     rest = window[end:]
-    return not rest.strip() or rest.lstrip(" ")[:1] in ",;.)]\n(*[" or rest.lstrip()[:1].isdigit()
+    return not rest.strip() or bool(_TIME.match(rest)) or rest.lstrip(" ")[:1] in ",;.)]\n(*[" or rest.lstrip()[:1].isdigit()
 
 
 def is_dose(text: str, end: int, limit: int) -> bool:

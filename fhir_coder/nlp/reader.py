@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,17 @@ from fhir_coder.nlp.sentences import split_sentences
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
+_NO_ALLERGIES = re.compile(r"NK(?:[DFEM]|DF)?As?$|no known .*allerg", re.IGNORECASE)
+_ALLERGIES = re.compile(
+    r"(?:(?:drug|medication|medicine|food|environmental|seasonal)s? )*allerg(?:y|ies)(?: to (?:drug|medication|medicine|food)s?)?$",
+    re.IGNORECASE,
+)
+_NO_KNOWN = re.compile(
+    r"\b(?:no|denies|without)\s+(?:any\s+)?(?:(?:known|documented|reported|significant|drug|medication|medical|medicine"
+    r"|food|or|and|environmental)[\s/]+)*$",
+    re.IGNORECASE,
+)
+_NO_KNOWN_LENGTH = 60  # characters
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -49,7 +61,7 @@ class Reader:
         chosen: list[tuple[Mention, Place, Sense]] = []
         measured_to = 0  # the words of a value ("positive") are no entities of their own
         for mention, place in placed:
-            if mention.start < measured_to:
+            if mention.start < measured_to or _denies_allergies(text, mention):
                 continue
             sense = choose(mention, place, self._store)
             if sense:
@@ -121,6 +133,14 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
     ]
 
 
+def _denies_allergies(text: str, mention: Mention) -> bool:
+    """Tell whether a mention is, or belongs to, the statement that there are no known allergies: no finding."""
+    if _NO_ALLERGIES.match(text, mention.start, mention.end):
+        return True
+    before = text[max(0, mention.start - _NO_KNOWN_LENGTH) : mention.start]
+    return _NO_KNOWN.search(before) is not None and _ALLERGIES.match(text, mention.start, mention.end) is not None
+
+
 def _is_boundary(mention: Mention) -> bool:
     """Tell whether the words behind a mention are about it, and no longer about a medication before it."""
     return any(name.concept.type in _BOUNDARIES for name in mention.names)
@@ -132,7 +152,7 @@ def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asser
         attributes["relative"] = said.relative
     if said.allergy and sense.type is EntityType.MEDICATION:
         attributes["allergy"] = True
-    if said.allergy and sense.type in PROBLEM_TYPES and place.section == "allergies":
+    if said.allergy and sense.type in PROBLEM_TYPES and place.section == "allergies" and not said.assertion.negated:
         attributes["reaction"] = True
     assertion = said.assertion
     if sense.type in TEST_TYPES and "value_text" in attributes:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ Tokens = NDArray[np.int64]
 Network = Callable[[Tokens, Tokens], Scores]
 """Token ids and their mask, both (windows, tokens) -> scores (windows, tokens, tags)."""
 
-_AT_ONCE = 200_000  # characters
+_BLOCKS = 10  # of a text, held in memory at once
 _BATCH = 4_096  # tokens, with padding
 _WINDOW = 128  # tokens; what the embedded model was trained on
 _OVERLAP = 32
@@ -46,7 +47,6 @@ class Span:
 class _Part:
     """A stretch of a text that is judged on its own, with the windows in which the model reads it."""
 
-    text: int  # position among the texts
     words: Words
     windows: list[Window]
 
@@ -54,6 +54,18 @@ class _Part:
 def embedded_recogniser() -> Path:
     """Return the folder of the embedded recogniser."""
     return Path(str(files("fhir_coder"))) / "models" / "ner"
+
+
+def recogniser_folder(setting: str) -> Path | None:
+    """Return the folder that the setting `recogniser` names, or None for 'none'. Raises `SettingsError`."""
+    if setting == "none":
+        return None
+    if setting == "embedded":
+        return embedded_recogniser()
+    folder = Path(setting).expanduser()
+    if not folder.is_dir():
+        raise SettingsError(f"setting recogniser: {setting!r} is no folder; 'embedded' and 'none' are the other values")
+    return folder
 
 
 class Recogniser:
@@ -88,26 +100,22 @@ class Recogniser:
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each text, in order, without overlaps."""
-        found: list[list[Span]] = [[] for _ in texts]
-        for parts in self._parts(texts):
+        # Each on its own: the 8-bit model rounds by the largest value of a batch, so a text that shared its batch with
+        # others could be read another way next time.
+        return [self._find(text) for text in texts]
+
+    def _find(self, text: str) -> list[Span]:
+        found: list[Span] = []
+        taken_apart = blocks(text)
+        while some := list(islice(taken_apart, _BLOCKS)):
+            parts = [part for start, end in some for part in self._parts(read_words(text, start, end))]
             for part, scores in zip(parts, self._scores(parts), strict=True):
-                found[part.text].extend(self._spans(part, scores))
+                found.extend(self._spans(part, scores))
         return found
 
-    def _parts(self, texts: Sequence[str]) -> Iterator[list[_Part]]:
-        """Yield as many parts as are held in memory at once."""
-        parts: list[_Part] = []
-        held = 0
-        for position, text in enumerate(texts):
-            for start, end in blocks(text):
-                words = read_words(text, start, end)
-                sizes = [len(self._pieces.of(word)) for word in words.texts]
-                parts.extend(_Part(position, words, group) for group in windows(words, sizes, _WINDOW - 2, _OVERLAP))
-                held += end - start
-                if held >= _AT_ONCE:
-                    yield parts
-                    parts, held = [], 0
-        yield parts
+    def _parts(self, words: Words) -> list[_Part]:
+        sizes = [len(self._pieces.of(word)) for word in words.texts]
+        return [_Part(words, group) for group in windows(words, sizes, _WINDOW - 2, _OVERLAP)]
 
     def _scores(self, parts: Sequence[_Part]) -> list[Scores]:
         """Return the log-probabilities of each part's words, shape (words, tags)."""
@@ -216,7 +224,7 @@ def _torch(folder: Path) -> Network:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise SettingsError(f"setting recogniser: no token classifier can be loaded from {folder}: {error}") from error
     return torch_network(model.eval())

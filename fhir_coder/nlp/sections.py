@@ -33,7 +33,7 @@ _INLINE = re.compile(
 )
 # At the start of a line without a colon: an abbreviation, or capitals and then a gap or words that are not.
 _BARE = re.compile(
-    r"^[ \t]*(?P<title>(?:PMHx?|PSHx?|FHx?|FAMHX|ROS|HPI|SHx?)(?= +[A-Z0-9+(-])|[A-Z][A-Z/&]+(?: [A-Z/&]+){0,3}"
+    r"^[ \t]*(?P<title>(?:PMHx?|PSHx?|FHx?|FAMHX|ROS|HPI|SHx?)(?= +[A-Z0-9+(-])|[A-Z][A-Z/&]{3,}(?: [A-Z/&]+){0,3}"
     r"(?=\t| {2,}\S|(?-i: +(?!(?:of|and|or|is|was|to|for|in|on|with)\b)(?:[A-Z]?[a-z]{3}|\d))))(?P<colon>)",
     re.MULTILINE,
 )

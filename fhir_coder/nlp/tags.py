@@ -30,8 +30,8 @@ class Run:
 class TagSet:
     """The tags of a model, in the order of its outputs.
 
-    `types` maps the labels that are no types of ours ("Chemical"); what is neither is not reported. Raises
-    `SettingsError` when nothing is.
+    `types` maps the labels that are no types of ours ("Chemical", in any case); what is neither is not reported.
+    Raises `SettingsError` when nothing is.
     """
 
     def __init__(self, names: Sequence[str], types: Mapping[str, EntityType]) -> None:
@@ -39,7 +39,8 @@ class TagSet:
         parts = [_parts(name) for name in names]
         begins = {label for place, label in parts if place == "B"}
         closes = {label for place, label in parts if place in ("E", "S")}
-        self._types = [_type(label, types) for _, label in parts]
+        meant = {label.casefold(): type_ for label, type_ in types.items()}
+        self._types = [_type(label.casefold(), meant) for _, label in parts]
         self._opens = [place in ("B", "S") for place, _ in parts]
         self._typed = np.array([type_ is not None for type_ in self._types], dtype=np.bool_)
         if not self._typed.any():
@@ -111,6 +112,4 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _type(label: str, types: Mapping[str, EntityType]) -> EntityType | None:
-    if label.lower() in list(EntityType):
-        return EntityType(label.lower())
-    return types.get(label)
+    return EntityType(label) if label in list(EntityType) else types.get(label)

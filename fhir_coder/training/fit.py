@@ -60,7 +60,7 @@ class Trainer:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
         import torch
-        from transformers import AutoModelForTokenClassification
+        from transformers import AutoConfig, AutoModelForTokenClassification
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -72,14 +72,16 @@ class Trainer:
         self.targets = targets
         self.pieces = Pieces(base)
         try:
-            self.model: Any = AutoModelForTokenClassification.from_pretrained(
+            config = AutoConfig.from_pretrained(
                 base,
                 local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
                 id2label=dict(enumerate(targets.names)),
                 label2id={name: number for number, name in enumerate(targets.names)},
-                hidden_dropout_prob=recipe.dropout,
+            )
+            if hasattr(config, "hidden_dropout_prob"):
+                config.hidden_dropout_prob = recipe.dropout
+            self.model: Any = AutoModelForTokenClassification.from_pretrained(
+                base, config=config, local_files_only=True, ignore_mismatched_sizes=True
             )
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"no model can be loaded from {base}: {error}") from error

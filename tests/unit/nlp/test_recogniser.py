@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fhir_coder.errors import SettingsError
 from fhir_coder.model import EntityType
-from fhir_coder.nlp.recogniser import Recogniser, Span, Tokens, embedded_recogniser, onnx_network
+from fhir_coder.nlp.recogniser import Recogniser, Tokens, embedded_recogniser, recogniser_folder
 from fhir_coder.nlp.tags import Scores, TagSet
 from fhir_coder.nlp.words import Pieces
 
@@ -77,12 +77,7 @@ def test_offsets_survive_what_tokenizers_change(recogniser: Recogniser) -> None:
 
 def test_a_batch_is_the_same_as_one_by_one(recogniser: Recogniser) -> None:
     texts = [NOTE, "", "Denies cough.", NOTE * 5, "K 4.2, started metformin for diabetes", " \n"]
-    together = recogniser.find(texts)
-    for text, spans in zip(texts, together, strict=True):
-        (alone,) = recogniser.find([text])
-        assert [(span.start, span.end, span.type) for span in spans] == [
-            (span.start, span.end, span.type) for span in alone
-        ]
+    assert recogniser.find(texts) == [spans for text in texts for spans in recogniser.find([text])]
 
 
 def test_a_long_note_gives_the_same_as_its_parts(recogniser: Recogniser) -> None:
@@ -188,9 +183,15 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         Recogniser.load(tmp_path)
 
 
+def test_the_setting(tmp_path: Path) -> None:
+    assert recogniser_folder("embedded") == FOLDER
+    assert recogniser_folder("none") is None
+    assert recogniser_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(SettingsError, match="'gone' is no folder"):
+        recogniser_folder("gone")
+
+
 def test_the_types_are_those_of_the_package() -> None:
     labels = json.loads((FOLDER / "config.json").read_text())["id2label"].values()
     types = {re.sub("^[BI]-", "", label) for label in labels} - {"O"}
     assert types == set(EntityType) - {EntityType.VITAL_SIGN}
-    assert Span(start=0, end=1, type=EntityType.GENE, score=0.5).score == 0.5
-    assert callable(onnx_network(FOLDER / "model.onnx"))

