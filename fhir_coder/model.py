@@ -136,8 +136,8 @@ class Entity:
     section: str | None = None
     sentence: tuple[int, int] = (0, 0)  # start and end of the sentence it stands in
     assertion: Assertion = Assertion()
-    # Medication: dose, unit, strength, form, route, frequency, duration, as_needed. Test: value, comparator,
-    # unit (UCUM), unit_text, category (of FHIR Observations); blood pressure: systolic, diastolic. Family: relative.
+    # Medication: see nlp.dosage.read_dosage. Test: see nlp.measurement.read_measurement, and category (of FHIR
+    # Observations). Problem and device: see nlp.findings.read_findings. spans: where some of them stand. Family: relative.
     # Allergies: allergy, reaction.
     # ambiguous: not even the type is sure, `abstained` says between what.
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -151,13 +151,22 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
-    """A directed relation between two entities of one note."""
+class Words:
+    """Words of the note that are an end of a relation and no entity: a dosage, a body site."""
 
-    subject: Entity
-    predicate: str  # TREATS, LOCATED_IN, ...
-    object: Entity
-    score: float
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A directed relation between two entities of one note, or an entity and words about it (`nlp.relations`)."""
+
+    subject: Entity | Words
+    predicate: str  # TREATS, CAUSES, LOCATED_IN, DOSAGE_OF, TEST_FOR, CONTRAINDICATES, INTERACTS_WITH
+    object: Entity | Words
+    score: float  # 0..1, how sure it is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from fhir_coder.linking.lexical import LexicalIndex
 from fhir_coder.linking.linker import SYSTEMS, Linker, Query
 from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
 from fhir_coder.nlp.reader import Reader, Reading
-from fhir_coder.nlp.relations import read_relations
+from fhir_coder.nlp.relations import Relations
 from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
 from fhir_coder.settings import Settings
 from fhir_coder.terminology.map_rules import PatientContext
@@ -37,6 +37,7 @@ class Coder:
         self.settings = settings
         self.store = ConceptStore([StoredRelease(folder) for folder in releases])
         self.reader = Reader(self.store)
+        self._relations = Relations(self.store)
         model = encoder_folder(settings)
         self.linker = Linker(
             self.store,
@@ -107,7 +108,7 @@ class Coder:
         coded = []
         for note, (sections, readings) in zip(notes, read, strict=True):
             entities = tuple(self._coded(reading, next(linked), threshold) for reading in readings)
-            relations = read_relations(note.text, entities)
+            relations = self._relations.read(note.text, entities)
             coded.append(CodedNote(note=note, sections=sections, entities=entities, relations=relations))
         return coded
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fhir_coder.model import CODE_SYSTEMS, Candidate, CodedNote, Entity, Relation
+from fhir_coder.model import CODE_SYSTEMS, Candidate, CodedNote, Entity, Relation, Words
 
 _SHORT_NAMES = {uri: name for name, uri in CODE_SYSTEMS.items()}
 
@@ -125,8 +125,8 @@ def _relation(relation: Relation) -> dict[str, Any]:
     }
 
 
-def _span(entity: Entity) -> dict[str, Any]:
-    return {"text": entity.text, "start": entity.start, "end": entity.end}
+def _span(end: Entity | Words) -> dict[str, Any]:
+    return {"text": end.text, "start": end.start, "end": end.end}
 
 
 def candidate_table(text: str, candidates: tuple[Candidate, ...]) -> Table:

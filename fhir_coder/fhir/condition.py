@@ -5,20 +5,26 @@ from __future__ import annotations
 from fhir_coder.fhir.elements import (
     Json,
     Source,
+    body_site,
     concept,
     encounter,
     fixed,
     identifier,
     meta,
     provenance_extensions,
+    stated,
     subject,
 )
 from fhir_coder.fhir.facts import Fact
+from fhir_coder.model import SNOMED
 
 PROFILE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-condition-problems-health-concerns"
 
 _CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 _VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+# http://hl7.org/fhir/R4/valueset-condition-severity.html; the concepts are of the International Edition.
+_SEVERITIES = {"mild": "255604002", "moderate": "6736007", "severe": "24484000"}
+_RESOLVED = frozenset({"resolved"})
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/condition-category"
 
 
@@ -30,11 +36,7 @@ def condition(fact: Fact, source: Source) -> Json:
         **meta(source, PROFILE),
         "extension": provenance_extensions(source, entity.assertion, fact.spans),
         "identifier": identifier(fact.identity(source.identity)),
-        "clinicalStatus": (
-            fixed(_CLINICAL, "inactive", "Inactive")
-            if fact.status == "historical"
-            else fixed(_CLINICAL, "active", "Active")
-        ),
+        "clinicalStatus": _clinical_status(fact),
         "verificationStatus": (
             fixed(_VERIFICATION, "provisional", "Provisional")
             if entity.assertion.certainty == "possible"
@@ -47,9 +49,37 @@ def condition(fact: Fact, source: Source) -> Json:
         "recordedDate": source.recorded,
         "evidence": [{"detail": [{"reference": source.document}]}],
     }
-    severity = next((each.attributes["severity"] for each in fact.mentions if each.attributes.get("severity")), None)
-    if severity:
-        resource["severity"] = {"text": severity}
-    if laterality := entity.attributes.get("laterality"):
-        resource["bodySite"] = [{"text": laterality}]
+    if severity := stated(fact.mentions, "severity"):
+        resource["severity"] = _severity(severity)
+    if site := body_site(entity.attributes):
+        resource["bodySite"] = [{"text": site}]
+    if stage := stated(fact.mentions, "stage"):
+        resource["stage"] = [{"summary": {"text": stage}}]
+    if onset := stated(fact.mentions, "onset"):
+        resource["onsetString"] = onset
+    if course := _course(fact):
+        resource["note"] = [{"text": f"course: {course}"}]
     return resource
+
+
+def _clinical_status(fact: Fact) -> Json:
+    if fact.status == "historical":
+        return fixed(_CLINICAL, "inactive", "Inactive")
+    if _RESOLVED & set(_course(fact).split(", ")):
+        return fixed(_CLINICAL, "resolved", "Resolved")
+    return fixed(_CLINICAL, "active", "Active")
+
+
+def _course(fact: Fact) -> str:
+    """Return the course that the last mention tells: the plan stands behind the history."""
+    return next(
+        (str(each.attributes["course"]) for each in reversed(fact.mentions) if each.attributes.get("course")), ""
+    )
+
+
+def _severity(text: str) -> Json:
+    """Return the severity in the codes of FHIR's example value set, the three that the text may name."""
+    code = _SEVERITIES.get(text)
+    if code is None:
+        return {"text": text}
+    return {"coding": [{"system": SNOMED, "code": code, "display": text.capitalize()}], "text": text}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fhir_coder.fhir.elements import Json, Source, concept, identifier, meta, provenance_extensions, subject
+from fhir_coder.fhir.elements import Json, Source, body_site, concept, identifier, meta, provenance_extensions, subject
 from fhir_coder.fhir.facts import Fact, Status
 
 _STATUS: Mapping[Status, str] = {"present": "active", "possible": "unknown", "historical": "inactive"}
@@ -16,7 +16,7 @@ _STATUS: Mapping[Status, str] = {"present": "active", "possible": "unknown", "hi
 
 def device(fact: Fact, source: Source) -> Json:
     """Return the Device."""
-    return {
+    resource: Json = {
         "resourceType": "Device",
         **meta(source),
         "extension": provenance_extensions(source, fact.entity.assertion, fact.spans),
@@ -25,3 +25,6 @@ def device(fact: Fact, source: Source) -> Json:
         "type": concept(fact.entity),
         "patient": subject(source),
     }
+    if site := next((site for each in fact.mentions if (site := body_site(each.attributes))), ""):
+        resource["note"] = [{"text": f"body site: {site}"}]  # R4 has no element for it
+    return resource

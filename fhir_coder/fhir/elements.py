@@ -115,6 +115,17 @@ def concept(entity: Entity) -> Json:
     return result
 
 
+def body_site(attributes: Mapping[str, Any]) -> str:
+    """Return the body site of a problem or device with its side: "left knee"; empty when none is told."""
+    told = (attributes.get("laterality"), attributes.get("body_site"))
+    return " ".join(words(str(each)) for each in told if each)
+
+
+def stated(mentions: Iterable[Entity], attribute: str) -> str:
+    """Return an attribute of the first mention that has it, on one line; empty when none has."""
+    return next((words(str(each.attributes[attribute])) for each in mentions if each.attributes.get(attribute)), "")
+
+
 def words(text: str) -> str:
     """Return text on one line without outer white space, as the FHIR type string wants it."""
     return " ".join(text.split())

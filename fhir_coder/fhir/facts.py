@@ -71,8 +71,25 @@ def facts(entities: Iterable[Entity]) -> list[Fact]:
         status = status_of(entity)
         if status in _WRITTEN[kind]:
             groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
+    _join_sides(groups)
     found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
     return sorted(found, key=lambda fact: fact.entity.start)
+
+
+def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]]) -> None:
+    """Add a problem without a side to the same with one, where there is only one: "left knee pain ... the knee pain"."""
+    sided: dict[tuple[str, ...], list[tuple[Kind, tuple[str, ...]]]] = {}
+    for group in groups:
+        if group[0] == "Condition" and group[1][-1]:
+            sided.setdefault(group[1][:-1], []).append(group)
+    for concept, known in sided.items():
+        without: tuple[Kind, tuple[str, ...]] = ("Condition", (*concept, ""))
+        if len(known) == 1 and without in groups:
+            for status, mentions in groups.pop(without).items():
+                there = groups[known[0]].setdefault(status, [])
+                there.extend(mentions)
+                # The mention that has the side stands for all.
+                there.sort(key=lambda each: (not each.attributes.get("laterality"), each.start))
 
 
 def kind_of(entity: Entity) -> Kind | None:

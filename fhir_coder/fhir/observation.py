@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.elements import (
@@ -21,9 +24,16 @@ from fhir_coder.fhir.elements import (
 )
 from fhir_coder.fhir.facts import Fact
 from fhir_coder.model import LOINC, Entity, EntityType
+from fhir_coder.tables import read_table
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+_INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+# Within the few words of a stated time.
+_DATE = re.compile(r"\b(\d{1,2})/(\d{1,2})(?:/(\d{2}|\d{4}))?\b", re.ASCII)
+_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b", re.ASCII)
+_DAY_BEFORE = re.compile(r"yesterday|last night", re.IGNORECASE)
+_SAME_DAY = re.compile(r"today|tonight|this|^at \d", re.IGNORECASE)
 _CATEGORIES = {
     "activity": "Activity",
     "exam": "Exam",
@@ -74,11 +84,75 @@ def observation(fact: Fact, source: Source) -> Json:
         **value,
         "derivedFrom": [{"reference": source.document}],
     }
-    if source.date and fact.status != "historical":
-        resource["effectiveDateTime"] = source.date
+    if code_ := given.get("interpretation"):
+        resource["interpretation"] = [fixed(_INTERPRETATION, code_, _interpretations()[code_])]
+    if range_ := given.get("reference_range"):
+        resource["referenceRange"] = [_reference_range(range_, given)]
+    if notes := list(_notes(given)):
+        resource["note"] = [{"text": words("; ".join(notes))}]
+    moment = _effective(given.get("time"), source.date)
+    if moment and fact.status != "historical":
+        resource["effectiveDateTime"] = moment
     else:  # a value of an earlier time, or of a note without a date
         resource["_effectiveDateTime"] = {"extension": unknown()}
     return resource
+
+
+def _effective(stated: str | None, note_date: str | None) -> str | None:
+    """Return when a test was made: the date that the text states, the note's where it states none or only an hour.
+
+    A day that is told by the note's own ("yesterday", "on 3/4") is reckoned from it; without one it is not known.
+    """
+    if stated is None:
+        return note_date
+    found = _DATE.search(stated)
+    day = date.fromisoformat(note_date[:10]) if note_date else None
+    if found:
+        month, number, year = (int(found.group(each) or 0) for each in (1, 2, 3))
+        return _day(year, month, number, day)
+    if iso := _ISO_DATE.search(stated):
+        return _day(int(iso.group(1)), int(iso.group(2)), int(iso.group(3)), day)
+    if day is None:
+        return None
+    if _DAY_BEFORE.search(stated):
+        return (day - timedelta(days=1)).isoformat()
+    return day.isoformat() if _SAME_DAY.search(stated) else None
+
+
+def _day(year: int, month: int, day: int, note_day: date | None) -> str | None:
+    """Return a date; without a year the last such day before the note's."""
+    try:
+        if year:
+            return date(year + 2000 if year < 100 else year, month, day).isoformat()
+        if note_day is None:
+            return None
+        this_year = date(note_day.year, month, day)
+        return (this_year if this_year <= note_day else date(note_day.year - 1, month, day)).isoformat()
+    except ValueError:
+        return None
+
+
+def _notes(given: Mapping[str, Any]) -> Iterator[str]:
+    if (previous := given.get("previous_value")) is not None:
+        yield f"earlier value: {previous}"
+    if stated := given.get("time"):
+        yield f"time: {stated}"
+
+
+def _reference_range(stated: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """Return the range in the unit of the value; low, high or text must be there (obs-3)."""
+    unit, text = given.get("unit"), given.get("unit_text")
+    limits: Json = {
+        name: quantity(stated[name], unit, text) for name in ("low", "high") if stated.get(name) is not None
+    }
+    return limits | {"text": words(str(stated["text"]))}
+
+
+@cache
+def _interpretations() -> Mapping[str, str]:
+    """Return the display of each interpretation code."""
+    rows = read_table("interpretations.csv", ("code", "display", "place", "names"))
+    return {row["code"]: row["display"] for row in rows}
 
 
 def _category(entity: Entity) -> str:

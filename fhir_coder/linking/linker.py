@@ -104,8 +104,8 @@ class Linker:
         ]
 
     def lookup(self, text: str, system: str, top: int) -> tuple[Candidate, ...]:
-        """Return the `top` candidates of one code system for a description, from every stage."""
-        certain = self._certain(Query(text, (system,)))[system]
+        """Return the `top` candidates of one code system for a description, from every stage; none is barred."""
+        certain = [each for each in self._certain(Query(text, (system,)))[system] if not each.barred]
         self._prefetch({(_folded(text), system)}, top)
         return _merged(certain, self._similar[_folded(text), system, top], top)
 
@@ -147,7 +147,9 @@ class Linker:
                 (_REORDERED, name) for name in self._store.names_by_bag(bag(key)) if name.concept.system == system
             ]
         owners = {name.concept.code for _, name in scored}
-        preferred = {name.concept.code for _, name in scored if name.kind == "preferred"}
+        # What a clinician means by a word that a full release gives to several concepts, the starter table knows.
+        everyday = {name.concept.code for _, name in scored if name.everyday and name.kind != "brand"}
+        preferred = everyday or {name.concept.code for _, name in scored if name.kind == "preferred"}
         found = []
         for score, name in scored:
             is_shared = len(owners) > 1 and name.concept.code not in preferred

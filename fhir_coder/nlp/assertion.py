@@ -40,7 +40,7 @@ _CATEGORIES = frozenset(
 # What only a terminating cue of its own ends: "if she has pain; but also fever", "mother has asthma and has gout".
 _LASTING = frozenset({"HYPOTHETICAL", "FAMILY", "OTHER"})
 # Whose terminating cues end all other categories too: behind "but has" nothing goes on.
-_FINAL = ("NEGATED_EXISTENCE", "POSSIBLE_EXISTENCE")
+_FINAL = ("NEGATED_EXISTENCE", "POSSIBLE_EXISTENCE", "HISTORICAL")
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
@@ -105,8 +105,10 @@ class Assertions:
 
     def __init__(self) -> None:
         self._nlp = spacy.blank("en")
-        signs = spacy.util.compile_prefix_regex([*self._nlp.Defaults.prefixes, r"[-+](?=[A-Za-z])"])  # "+cough -fever"
-        self._nlp.tokenizer.prefix_search = signs.search
+        # "+cough -fever": spaCy takes a sign for a part of the word.
+        prefixes = [*(self._nlp.Defaults.prefixes or ()), r"[-+](?=[A-Za-z])"]
+        tokenizer: Any = self._nlp.tokenizer
+        tokenizer.prefix_search = spacy.util.compile_prefix_regex(prefixes).search
         self._rules: list[_Rule] = []
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         self._patterns = _Patterns()

@@ -97,10 +97,14 @@ _GAP_WORD = re2.compile(r"[A-Za-z]+|[;]")
 # What ends a sig: it goes on about something else.
 _ENDS = frozenset("and but then while which who whom because although if when after before ;".split())
 # What a sentence within a sig begins with: "10 mg tablets. Take one daily."
-_SIG_GOES_ON = re2.compile(r"(?i)[.][\s,]+(?:sig|take|takes|use|give|apply|inject|inhale|one|two|three|[0-9]|po|p\.o|q|prn|for)\b")
+_SIG_GOES_ON = re2.compile(
+    r"(?i)[.][\s,]+(?:sig|take|takes|use|give|apply|inject|inhale|one|two|three|[0-9]|po|p\.o|q|prn|for)\b"
+)
 _SENTENCE = re2.compile(r"[.][\s,]+[A-Z]|[.],|\n\s*\n|\n\s*[0-9]{1,2}[.)]\s")
 # Between an amount and the medication it stands before: "10 mg of oral", "20 mg IV".
-_LEADS = frozenset("of oral iv intravenous po p o the a an generic im sc subcutaneous topical inhaled daily low dose".split())
+_LEADS = frozenset(
+    "of oral iv intravenous po p o the a an generic im sc subcutaneous topical inhaled daily low dose".split()
+)
 _GIVES_AWAY = re2.compile(r"(?i)^[\s,]*(?:and|with|plus|or|&)\b")
 
 

@@ -326,5 +326,3 @@ def _phrases() -> Phrases[tuple[str, str, Place] | Site]:
                 raise TableError(f"mappings/body_sites.csv: {name!r} stands in two rows")
             meanings[name] = Site(row["site"], row["paired"] == "yes")
     return Phrases(meanings)
-
-

@@ -260,7 +260,12 @@ def _flag(window: str) -> tuple[str, int] | None:
 
 def _ends_flag(window: str, end: int) -> bool:
     rest = window[end:]
-    return not rest.strip() or bool(_TIME.match(rest)) or rest.lstrip(" ")[:1] in ",;.)]\n(*[" or rest.lstrip()[:1].isdigit()
+    return (
+        not rest.strip()
+        or bool(_TIME.match(rest))
+        or rest.lstrip(" ")[:1] in ",;.)]\n(*["
+        or rest.lstrip()[:1].isdigit()
+    )
 
 
 def is_dose(text: str, end: int, limit: int) -> bool:

@@ -21,7 +21,8 @@ from fhir_coder.terminology.store import ConceptStore, StoredName
 _DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
 _NO_ALLERGIES = re.compile(r"NK(?:[DFEM]|DF)?As?$|no known .*allerg", re.IGNORECASE)
 _ALLERGIES = re.compile(
-    r"(?:(?:drug|medication|medicine|food|environmental|seasonal)s? )*allerg(?:y|ies)(?: to (?:drug|medication|medicine|food)s?)?$",
+    r"(?:(?:drug|medication|medicine|food|environmental|seasonal)s? )*allerg(?:y|ies)"
+    r"(?: to (?:drug|medication|medicine|food)s?)?$",
     re.IGNORECASE,
 )
 _NO_KNOWN = re.compile(
@@ -125,7 +126,8 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
         for mention, place, sense in chosen
     ]
     read_findings(
-        text, [target for target, (_, _, sense) in zip(targets, chosen, strict=True) if sense.type is not EntityType.ANATOMY]
+        text,
+        [target for target, (_, _, sense) in zip(targets, chosen, strict=True) if sense.type is not EntityType.ANATOMY],
     )
     return [
         (mention, place, replace(sense, attributes={**sense.attributes, **target.found}) if target.found else sense)

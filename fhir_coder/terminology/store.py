@@ -52,6 +52,7 @@ class StoredName:
     text: str
     kind: NameKind
     concept: StoredConcept
+    everyday: bool = False  # the starter table of a system whose full release is imported says so
 
 
 class ConceptStore:
@@ -137,18 +138,12 @@ class ConceptStore:
         """Return the name in a row of a release, or None when its code is not in the base."""
         return next(self._known(release, [release.name(row)]), None)
 
-    def containing(self, system: str, match: str, limit: int) -> list[StoredName]:
-        """Return names of a system that an FTS5 expression matches, short ones first."""
-        found = [
-            name for release in self.layers(system) for name in self._known(release, release.containing(match, limit))
-        ]
-        return sorted(found, key=lambda name: len(name.text))[:limit]
-
     def _known(self, release: StoredRelease, rows: Sequence[NameRow]) -> Iterator[StoredName]:
+        everyday = release.head.kind == "complete" and release is not self.base(release.head.system)
         for row in rows:
             concept = self.concept(release.head.system, row.code)
             if concept is not None:
-                yield StoredName(row.text, row.kind, concept)
+                yield StoredName(row.text, row.kind, concept, everyday)
 
     def _concept(self, system: str, code: str) -> StoredConcept | None:
         """Return the concept with this code, or None: then the code must not be emitted."""

@@ -117,18 +117,6 @@ class StoredRelease:
         """Yield every name, by row."""
         yield from map(NameRow._make, self._connection.execute(f"{_NAME} ORDER BY name.id"))
 
-    def containing(self, match: str, limit: int) -> list[NameRow]:
-        """Return names that an FTS5 expression matches, short ones first."""
-        return [
-            NameRow(*row)
-            for row in self._rows(
-                f"{_NAME} WHERE name.id IN (SELECT rowid FROM words WHERE words MATCH ?) "
-                "ORDER BY length(name.text), name.id LIMIT ?",
-                match,
-                limit,
-            )
-        ]
-
     def codes_containing(self, match: str, most_names: int) -> list[tuple[str, Status, int]] | None:
         """Return each code with a name that an FTS5 expression matches: its status, and the length of the shortest.
 

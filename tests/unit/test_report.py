@@ -67,7 +67,8 @@ def test_json_has_the_contract_s_fields() -> None:
     first = data["entities"][0]
     assert set(first) == set("text start end type section assertion attributes codings candidates abstained".split())
     assert set(first["codings"][0]) >= {"system", "code", "display", "version", "score"}
-    assert set(first["candidates"][0]) == {"system", "code", "display", "version", "score", "matched", "stage"}
+    contract = {"system", "code", "display", "version", "score", "matched", "stage"}
+    assert set(first["candidates"][0]) == contract | {"barred"}
     relation = data["relations"][0]
     assert (relation["subject"]["text"], relation["predicate"], relation["object"]["start"]) == (
         DRUG.text,

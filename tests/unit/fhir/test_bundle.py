@@ -342,7 +342,8 @@ def test_mentions_of_one_concept_are_one_resource(make_entity: Any, make_note: A
     condition = only(make_note(second, first))
     assert spans(condition) == [(10, 3), (40, 12)]
     assert condition["code"]["text"] == "HTN"
-    assert condition["severity"] == {"text": "severe"}
+    assert condition["severity"]["text"] == "severe"
+    assert condition["severity"]["coding"][0]["code"] == "24484000"
 
 
 def test_uncoded_mentions_are_one_when_the_words_are(make_entity: Any, make_note: Any) -> None:
@@ -533,3 +534,70 @@ def test_systems_are_the_standard_ones(make_entity: Any, make_note: Any) -> None
     assert statement["medicationCodeableConcept"]["coding"] == [
         {"system": RXNORM, "version": "2026", "code": "1191", "display": "aspirin"}
     ]
+
+
+def test_attributes_of_a_problem(make_entity: Any, make_note: Any) -> None:
+    pain = make_entity(
+        "knee pain", severity="8/10", course="acute, worsening", stage="grade 2", body_site="knee", laterality="left",
+        onset="x 3 days",
+    )  # fmt: skip
+    resource = to_bundle(make_note(pain))["entry"][0]["resource"]
+    assert resource["severity"] == {"text": "8/10"}
+    assert resource["bodySite"] == [{"text": "left knee"}]
+    assert resource["stage"] == [{"summary": {"text": "grade 2"}}]
+    assert resource["onsetString"] == "x 3 days"
+    assert resource["note"] == [{"text": "course: acute, worsening"}]
+    assert resource["clinicalStatus"]["coding"][0]["code"] == "active"
+
+
+def test_a_resolved_problem(make_entity: Any, make_note: Any) -> None:
+    pneumonia = make_entity("pneumonia", course="resolved")
+    resource = to_bundle(make_note(pneumonia))["entry"][0]["resource"]
+    assert resource["clinicalStatus"]["coding"][0]["code"] == "resolved"
+
+
+def test_a_problem_without_a_side_is_that_with_the_only_one(make_entity: Any, make_note: Any) -> None:
+    plain, left = make_entity("knee pain", at=0), make_entity("knee pain", at=40, laterality="left")
+    (condition,) = [
+        entry["resource"] for entry in to_bundle(make_note(plain, left))["entry"]
+        if entry["resource"]["resourceType"] == "Condition"
+    ]  # fmt: skip
+    assert condition["bodySite"] == [{"text": "left"}]
+
+
+@pytest.mark.parametrize(
+    ("time", "effective"),
+    [
+        (None, "2026-03-01T09:30:00+00:00"),
+        ("on 2/20", "2026-02-20"),
+        ("on 3/4", "2025-03-04"),
+        ("on 12/03/2024", "2024-12-03"),
+        ("on 2024-12-03", "2024-12-03"),
+        ("yesterday", "2026-02-28"),
+        ("this morning", "2026-03-01"),
+        ("at 0600", "2026-03-01"),
+        ("on admission", None),
+        ("on 13/45", None),
+    ],
+)
+def test_a_test_at_a_stated_time(make_entity: Any, make_note: Any, time: str | None, effective: str | None) -> None:
+    given = {"time": time} if time else {}
+    potassium = make_entity(
+        "K", EntityType.LAB_TEST, value=5.9, unit="mmol/L", interpretation="H", previous_value=4.1,
+        reference_range={"low": 3.5, "high": 5, "text": "3.5-5.0"}, **given,
+    )  # fmt: skip
+    bundle = to_bundle(make_note(potassium))
+    check(bundle)
+    resource = bundle["entry"][0]["resource"]
+    assert resource.get("effectiveDateTime") == effective
+    assert resource["interpretation"][0]["coding"][0] == {
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": "H", "display": "High",
+    }  # fmt: skip
+    (range_,) = resource["referenceRange"]
+    assert (range_["low"]["value"], range_["high"]["code"], range_["text"]) == (3.5, "mmol/L", "3.5-5.0")
+    assert resource["note"][0]["text"].startswith("earlier value: 4.1")
+
+
+def test_site_of_a_device(make_entity: Any, make_note: Any) -> None:
+    line = make_entity("PICC", EntityType.DEVICE, body_site="arm", laterality="right")
+    assert to_bundle(make_note(line))["entry"][0]["resource"]["note"] == [{"text": "body site: right arm"}]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from fhir_coder.errors import InputError
-from fhir_coder.linking.linker import SYSTEMS
+from fhir_coder.linking.linker import SYSTEMS, Linker, Query
 from fhir_coder.model import CODE_SYSTEMS, HCPCS, ICD10CM, RXNORM, SNOMED, EntityType
 from fhir_coder.pipeline import Coder
+from fhir_coder.terminology.release import Concept, MapRow, Name
 from fhir_coder.terminology.store import ConceptStore
 
 
@@ -97,3 +99,38 @@ def test_unknown_system(coder: Coder) -> None:
 def test_nasty_lookups(coder: Coder, text: str) -> None:
     for system in CODE_SYSTEMS:
         assert isinstance(coder.lookup(system, text), tuple)
+
+
+def test_an_everyday_name_decides_between_the_concepts_of_a_full_release(make: Any) -> None:
+    """ "Depression" is a name of three concepts of a full release; the starter table says which one notes mean."""
+    concepts = [Concept(code, f"display {code}", "disease") for code in "123"]
+    names = [Name("1", "depression", "preferred", True), *(Name(c, "depression", "synonym", True) for c in "23")]
+    full = make(SNOMED, "complete", *concepts, *names)
+    starter = make(SNOMED, "complete", concepts[1], Name("2", "depression", "synonym", True))
+    linker = Linker(ConceptStore([full, starter]), lexical=lambda: pytest.fail("not needed"), dense=None, top=5)
+    (found,) = linker.link([Query("depression", (SNOMED,))])
+    assert [(candidate.code, candidate.score) for candidate in found] == [("2", 1.0), ("1", 0.7), ("3", 0.7)]
+
+
+def test_a_retired_concept_gives_way_to_its_replacement(make: Any) -> None:
+    facts = [
+        Concept("1", "Old flu", "disease", "retired"),
+        Concept("2", "Flu", "disease"),
+        Concept("3", "Gone flu", "disease", "retired"),
+        Name("1", "old flu", "preferred", True),
+        Name("3", "gone flu", "preferred", True),
+        MapRow(SNOMED, "1", SNOMED, "2", "replaced-by", "us"),
+    ]
+    linker = Linker(ConceptStore([make(SNOMED, "complete", *facts)]), lexical=lambda: _NoHits(), dense=None, top=5)  # type: ignore[arg-type]
+    old, gone = linker.link([Query("old flu", (SNOMED,)), Query("gone flu", (SNOMED,))])
+    assert [(candidate.code, candidate.barred) for candidate in old] == [("2", "")]
+    assert [(candidate.code, bool(candidate.barred)) for candidate in gone] == [("3", True)]
+    assert "retired" in gone[0].barred
+    assert linker.lookup("gone flu", SNOMED, 5) == ()
+
+
+class _NoHits:
+    """An index in which nothing is similar."""
+
+    def search(self, keys: Sequence[str], system: str, top: int) -> list[list[Any]]:
+        return [[] for _ in keys]

@@ -123,6 +123,8 @@ def test_allergies(read: Any) -> None:
     assert read.one(text, "rash").attributes["reaction"] is True
 
 
-@pytest.mark.xfail(strict=True, reason="'no known drug allergies' is read as a finding, and as a reaction")
-def test_no_known_allergies_is_no_reaction(read: Any) -> None:
-    assert not any(entity.attributes.get("reaction") for entity in read.note("Allergies: NKDA").entities)
+@pytest.mark.parametrize(
+    "text", ["Allergies: NKDA", "NKA.", "No known drug allergies.", "Allergies:\nNo known food or drug allergies"]
+)
+def test_no_known_allergies_is_no_finding(read: Any, text: str) -> None:
+    assert not read.note(text).entities

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_coder.nlp.dosage import is_taken, read_dosage
 
@@ -84,3 +86,73 @@ def test_it_reads_no_further_than_it_may() -> None:
 )
 def test_is_taken(dosage: dict[str, Any], taken: bool) -> None:
     assert is_taken(dosage) is taken
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("increase X from 10 mg to 20 mg daily", 10, 20),
+        ("X increased from 10 to 20 mg", 10, 20),
+        ("X decreased from 40 mg daily to 20 mg daily", 40, 20),
+        ("X 10 mg -> 20 mg", 10, 20),
+        ("increase X to 20 mg", None, 20),
+    ],
+)
+def test_change_of_dose(text: str, old: float | None, new: float) -> None:
+    found = _read(text)
+    assert found.get("old_dose", {}).get("value") == old
+    assert (found["new_dose"]["value"], found["dose"]) == (new, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("X was stopped", "stop"),
+        ("X 10 mg was discontinued", "stop"),
+        ("X has been held", "hold"),
+        ("X increased to 20 mg", "increase"),
+        ("discontinuation of X", "stop"),
+        ("did not stop X", None),
+        ("never started X", None),
+        ("X and the drain was stopped", None),
+    ],
+)
+def test_action(text: str, action: str | None) -> None:
+    assert _read(text).get("action") == action
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("16 cc of 2% X", {"dose": 16, "strength": "2%"}),
+        ("high-dose X", {"dose_level": "high"}),
+        ("X overdose", {"dose_level": "overdose"}),
+        ("X 500 mg, 7-day course", {"duration_value": 7, "duration_unit": "d"}),
+        ("X tablet, then a patch was put on the skin", {"form": "tablet", "route": None}),
+        ("X. The catheter was flushed intravenously", {"route": None}),
+        ("X 10 mg tablets. Take one daily", {"frequency": "daily", "dose": 10}),
+    ],
+)
+def test_what_is_its_own(text: str, expected: dict[str, Any]) -> None:
+    found = _read(text)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+def test_an_amount_of_the_next_medication() -> None:
+    text = "50 mg of X and 2 mg of Y"
+    found = read_dosage(text, text.index("X"), text.index("X") + 1, 0, text.index("Y"))
+    assert (found["dose"], "sig" in found) == (50, False)
+
+
+@given(
+    st.lists(
+        st.sampled_from("X 10 mg -> to from 5/325 % po daily prn for İ . ; , tablets was stopped".split())
+        | st.text(max_size=4)
+    )
+)
+def test_any_text(words: list[str]) -> None:
+    text = " ".join(["X", *words])
+    for start in range(0, len(text), 3):
+        found = read_dosage(text, start, min(start + 1, len(text)), 0, len(text))
+        for first, last in found.get("spans", {}).values():
+            assert 0 <= first < last <= len(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_coder.nlp.measurement import BLOOD_PRESSURE, is_dose, read_measurement
 from fhir_coder.terminology.release import Measure
@@ -119,3 +121,89 @@ def test_values_of_a_note(read: Any) -> None:
     assert found["Urine nitrite"]["value_text"] == "negative"
     assert not read.one(text, "Urine nitrite").assertion.negated  # it is the result
     assert all("value_end" not in attributes for attributes in found.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("K 3.1 L (3.5-5.0)", {"value": 3.1, "interpretation": "L"}),
+        ("K 5.9 H", {"interpretation": "H"}),
+        ("K 7.9 (HH)", {"interpretation": "HH"}),
+        ("K was high at 5.9", {"interpretation": "H"}),
+        ("K 5.9 h later", {"interpretation": None}),
+        ("K 5.9 Low back", {"value": 5.9}),
+        ("K 4.2 (3.5-5.0)", {"reference_range": {"low": 3.5, "high": 5, "text": "3.5-5.0"}}),
+        ("K 4.2 mmol/L [ref 3.5 - 5.0]", {"reference_range": {"low": 3.5, "high": 5, "text": "ref 3.5 - 5.0"}}),
+        ("K 4.2 (normal <5)", {"reference_range": {"high": 5, "text": "normal <5"}}),
+        ("K 4.2 (5.0-3.5)", {"reference_range": None}),
+        ("K 4.2 3-5 times", {"reference_range": None}),
+        ("K trended from 5.9 to 4.2", {"value": 4.2, "previous_value": 5.9}),
+        ("K 5.9 -> 5.1 -> 4.2 mmol/L", {"value": 4.2, "previous_value": 5.1}),
+        ("K 4.2, down from 5.9", {"value": 4.2, "previous_value": 5.9}),
+        ("K 4.2 on 3/4", {"value": 4.2, "time": "on 3/4"}),
+        ("K 4.2 at 0600", {"time": "at 0600"}),
+        ("K on 3/4 was 4.2", {"value": 4.2, "time": "on 3/4"}),
+        ("K 4.2 this morning", {"time": "this morning"}),
+        ("K 3.5-4.2", {"value_text": "3.5-4.2"}),
+        ("K 3-4 mmol/L", {"value_text": "3-4 mmol/L"}),
+        ("Na 138 K 4.2", {"value": None}),  # what is no potassium
+        ("K from 5.9", {"value": None}),
+    ],
+)
+def test_around_the_value(text: str, expected: dict[str, Any]) -> None:
+    found = _read(text)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "finding"),
+    [
+        ("a negative ", "negative"),
+        ("positive ", "positive"),
+        ("no positive ", None),
+        ("", None),
+        ("negative for ", None),
+    ],
+)
+def test_result_before_the_test(before: str, finding: str | None) -> None:
+    text = f"{before}ANA was sent"
+    end = text.index(" was")
+    assert read_measurement(text, end, len(text), (), "x", before).get("value_text") == finding
+
+
+@pytest.mark.parametrize(
+    ("text", "finding", "code"),
+    [
+        ("ANA 1:160", "1:160", None),
+        ("HIV non-reactive", "non-reactive", "NR"),
+        ("ANA (+)", "positive", "POS"),
+        ("PCR not detected", "not detected", "ND"),
+        ("UA normal", "normal", "N"),
+    ],
+)
+def test_interpretation_of_a_finding(text: str, finding: str, code: str | None) -> None:
+    found = _read(text, (), "x")
+    assert (found["value_text"], found.get("interpretation")) == (finding, code)
+
+
+def test_a_row_of_values(read: Any) -> None:
+    entities = read.note("Na 138 K 4.2 Cl 101 BUN 12").entities
+    assert [(each.text, each.attributes.get("value")) for each in entities] == [
+        ("Na", 138), ("K", 4.2), ("Cl", 101), ("BUN", 12),
+    ]  # fmt: skip
+
+
+def test_a_level_is_a_test_and_no_medication(read: Any) -> None:
+    assert read.one("Digoxin level 0.9 today.", "Digoxin level").type == "lab-test"
+
+
+@given(
+    st.lists(
+        st.sampled_from("4.2 5.9 - -> from to ( ) [ ] H L (3.5-5.0) on 3/4 at 0600 mmol/L K İ 1:160 positive".split())
+        | st.text(max_size=4)
+    )
+)
+def test_any_text(words: list[str]) -> None:
+    text = " ".join(["K", *words])
+    found = read_measurement(text, 1, len(text), POTASSIUM, "2823-3", text[:1])
+    assert 1 <= found.get("value_end", 1) <= len(text)

@@ -159,7 +159,6 @@ def test_a_starter_table_adds_to_an_imported_release(make: Make) -> None:
     assert [name.concept.code for name in store.names("grippe")] == ["1"]
     assert store.names("grippe of another kind") == ()
     assert [name.text for name in store.names_of(concept)] == ["Influenza", "grippe"]
-    assert [name.text for name in store.containing(SNOMED, '"gri"*', 9)] == ["grippe"]
 
 
 def test_a_supplement_alone_names_nothing(make: Make) -> None:
