@@ -137,7 +137,8 @@ class Entity:
     sentence: tuple[int, int] = (0, 0)  # start and end of the sentence it stands in
     assertion: Assertion = Assertion()
     # Medication: see nlp.dosage.read_dosage. Test: see nlp.measurement.read_measurement, and category (of FHIR
-    # Observations). Problem and device: see nlp.findings.read_findings. spans: where some of them stand. Family: relative.
+    # Observations). Problem and device: see nlp.findings.read_findings. spans: where some of them stand.
+    # Family: relative.
     # Allergies: allergy, reaction.
     # ambiguous: not even the type is sure, `abstained` says between what.
     attributes: Mapping[str, Any] = field(default_factory=dict)

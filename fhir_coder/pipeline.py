@@ -22,6 +22,7 @@ from fhir_coder.linking.lexical import LexicalIndex
 from fhir_coder.linking.linker import SYSTEMS, Linker, Query
 from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
 from fhir_coder.nlp.reader import Reader, Reading
+from fhir_coder.nlp.recogniser import Recogniser, recogniser_folder
 from fhir_coder.nlp.relations import Relations
 from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
 from fhir_coder.settings import Settings
@@ -36,7 +37,8 @@ class Coder:
     def __init__(self, settings: Settings, releases: Sequence[Path]) -> None:
         self.settings = settings
         self.store = ConceptStore([StoredRelease(folder) for folder in releases])
-        self.reader = Reader(self.store)
+        recogniser = recogniser_folder(settings.recogniser)
+        self.reader = Reader(self.store, Recogniser.load(recogniser) if recogniser else None)
         self._relations = Relations(self.store)
         model = encoder_folder(settings)
         self.linker = Linker(

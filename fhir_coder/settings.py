@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     encoder_pooling: Literal["mean", "cls"] = Field(default="mean", description="How token vectors become one vector.")
 
     recogniser: str = Field(
-        default="embedded",
+        default="none",
         description="Trained recogniser of entities: 'embedded', 'none', or a folder that holds a Hugging Face token "
         "classifier (see 'fhir-coder train ner').",
     )

@@ -77,7 +77,7 @@ def facts(entities: Iterable[Entity]) -> list[Fact]:
 
 
 def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]]) -> None:
-    """Add a problem without a side to the same with one, where there is only one: "left knee pain ... the knee pain"."""
+    """Add a problem without a side to the same one with a side, where there is only one such."""
     sided: dict[tuple[str, ...], list[tuple[Kind, tuple[str, ...]]]] = {}
     for group in groups:
         if group[0] == "Condition" and group[1][-1]:

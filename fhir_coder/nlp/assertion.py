@@ -220,7 +220,10 @@ class _Patterns:
     def add(self, rank: int, pattern: str) -> None:
         """Add a rule's pattern; case does not matter."""
         self._patterns.append((rank, re.compile(pattern, re.IGNORECASE)))
-        self._filter.Add(f"(?i){_without_looking_around(pattern)}")
+        try:
+            self._filter.Add(f"(?i){_without_looking_around(pattern)}")
+        except re2.error as error:  # a backreference, say
+            raise TableError(f"mappings/context_rules.csv: a pattern that re2 does not read: {pattern}") from error
 
     def compile(self) -> None:
         """Make the filter ready, after the last `add`."""
@@ -282,7 +285,7 @@ def _by_cues(categories: set[str], before: str, sentence: str, chronic: bool) ->
     elif "POSSIBLE_EXISTENCE" in categories:
         certainty = "possible"
     temporality: Temporality = "current"
-    if "HISTORICAL" in categories or ("DATED" in categories and not chronic):
+    if "HISTORICAL" in categories or ("DATED" in categories and not chronic and experiencer == "patient"):
         temporality = "historical"
     elif "FUTURE" in categories:
         temporality = "future"
@@ -311,7 +314,11 @@ def _by_section(asserted: Asserted, target: Target) -> Asserted:
         assertion = replace(assertion, temporality="historical")
     if target.section == "stopped_medications" and target.type is EntityType.MEDICATION:
         assertion = replace(assertion, temporality="historical")
-    if target.section == "differential_diagnosis" and target.type in PROBLEM_TYPES and assertion.certainty == "certain":
+    if (
+        target.section == "differential_diagnosis"
+        and target.type is EntityType.DISEASE
+        and assertion.certainty == "certain"
+    ):
         assertion = replace(assertion, certainty="possible")
     if target.section == "instructions" and target.type is EntityType.SYMPTOM and assertion.certainty == "certain":
         assertion = replace(assertion, certainty="hypothetical")

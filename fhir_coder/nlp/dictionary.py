@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fhir_coder.model import TEST_TYPES
+from fhir_coder.model import TEST_TYPES, EntityType
 from fhir_coder.terminology.common_words import common_words
 from fhir_coder.terminology.normalise import is_abbreviation, normalise, project
 from fhir_coder.terminology.store import ConceptStore, StoredName
@@ -29,6 +29,7 @@ class Mention:
     end: int
     key: str
     names: tuple[StoredName, ...]
+    type: EntityType | None = None  # the trained recogniser found it, where the store has no name
 
 
 class Dictionary:

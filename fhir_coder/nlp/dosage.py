@@ -5,7 +5,7 @@ The words are those of the `mappings/medication_*.csv` tables; patterns run on r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import takewhile
@@ -29,8 +29,8 @@ _QUANTITY = re2.compile(
 _VOLUMES = frozenset({"mL", "[tsp_us]", "[tbs_us]"})  # beside an amount that is weighed they are what is taken
 _WORDS = {"one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "half": 0.5}
 _SPAN = {
-    "second": "s", "minute": "min", "hour": "h", "hr": "h", "day": "d", "d": "d", "week": "wk", "wk": "wk", "month": "mo",
-    "mo": "mo", "year": "a", "yr": "a", "h": "h",
+    "second": "s", "minute": "min", "hour": "h", "hr": "h", "day": "d", "d": "d", "week": "wk", "wk": "wk",
+    "month": "mo", "mo": "mo", "year": "a", "yr": "a", "h": "h",
 }  # fmt: skip
 
 _DURATION = re2.compile(
@@ -48,7 +48,8 @@ _REASON_ENDS = frozenset(
     "for and with at up not max maximum take taken by he she patient then but last until while".split()
 )
 _ACTIONS = {
-    "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing|ation)|cessation|withdr[ae]w(?:al|n)?|d/c(?:'?ed|'?d)?|dc'?d|off of"
+    "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing|ation)|cessation"
+    r"|withdr[ae]w(?:al|n)?|d/c(?:'?ed|'?d)?|dc'?d|off of"
     r"|came off|quit",
     "hold": r"hold(?:ing)?|held",
     "increase": r"increas(?:e|ed|ing)|uptitrat(?:e|ed|ing|ion)|titrat(?:e|ed) up",
@@ -58,13 +59,11 @@ _ACTIONS = {
     "continue": r"continu(?:e|es|ed|ing)|cont|resum(?:e|ed)|remains? on|maintained on|taking|takes|on",
 }
 # "stopped her lisinopril", but not "did not stop lisinopril".
-_ACTION = {
-    action: re2.compile(
-        rf"(?i)(?P<not>\b(?:not|never|without|n't|cannot)\s+)?\b(?:{words})[\s:]+(?:(?:her|his|the|their|home|taking|on|back"
-        r"|dose of|dosage of|of|in|with|to)\s+)*$"
-    )
-    for action, words in _ACTIONS.items()
-}
+_ACTION = re2.compile(
+    r"(?i)(?P<not>\b(?:not|never|without|n't|cannot)\s+)?\b(?:"
+    + "|".join(f"({words})" for words in _ACTIONS.values())
+    + r")[\s:]+(?:(?:her|his|the|their|home|taking|on|back|dose of|dosage of|of|in|with|to)\s+)*$"
+)
 # "lisinopril 10 mg was stopped", "lisinopril increased to 20 mg".
 _DONE = {
     "stop": r"stopped|discontinued|withdrawn|d/c'?e?d|dc'?d",
@@ -75,8 +74,8 @@ _DONE = {
     "continue": r"continued|resumed",
 }
 _ACTION_BEHIND = re2.compile(
-    r"(?i)^(?:[^.;,]{0,60}?\b(?:was|were|has been|have been|had been|is being|is|are|to be|will be|should be)\s+(?:[a-z]+ly\s+"
-    r"|then\s+|also\s+)?|\s*[,:-]?\s*(?:dose\s+|dosage\s+)?)(?:"
+    r"(?i)^(?:[^.;,]{0,60}?\b(?:was|were|has been|have been|had been|is being|is|are|to be|will be"
+    r"|should be)\s+(?:[a-z]+ly\s+|then\s+|also\s+)?|\s*[,:-]?\s*(?:dose\s+|dosage\s+)?)(?:"
     + "|".join(f"({words})" for words in _DONE.values())
     + r")\b"
 )
@@ -86,8 +85,9 @@ _TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*
 
 # A dose without a number: "high-dose methotrexate", "a single dose of".
 _LEVEL_BEFORE = re2.compile(
-    r"(?i)\b(?P<level>(?:very )?(?:high|low|higher|lower|single|standard|regular|maximum|maximal|therapeutic|full|half|small|large"
-    r"|loading|stress)(?: (?:small|low|high|oral))?)[’'\" -]{1,2}dos(?:e|es|age|ages)\s+(?:of\s+)?(?:[a-z]+\s+)?$"
+    r"(?i)\b(?P<level>(?:very )?(?:high|low|higher|lower|single|standard|regular|maximum|maximal"
+    r"|therapeutic|full|half|small"
+    r"|large|loading|stress)(?: (?:small|low|high|oral))?)[’'\" -]{1,2}dos(?:e|es|age|ages)\s+(?:of\s+)?(?:[a-z]+\s+)?$"
 )
 _LEVEL_BEHIND = re2.compile(r"(?i)^\s+(?P<level>overdos(?:e|es|age|ages))\b")
 
@@ -145,8 +145,9 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
     """Return how the medication at `start`:`end` is taken, reading no further than `first` and `last`.
 
     Keys, each only when the text says so: `dose`, `dose_high` (numbers), `unit` (as the table calls it), `ucum`,
-    `dose_level` ("high", "overdose": a dose without a number), `strength` ("500 mg"), `form`, `route`, `frequency` (words), `timing` (FHIR Timing.repeat), `duration` (words),
-    `duration_value`, `duration_unit` (UCUM), `as_needed`, `reason` (for which it is taken as needed), `action` (start,
+    `dose_level` ("high", "overdose": a dose without a number), `strength` ("500 mg"), `form`, `route`, `frequency`
+    (words), `timing` (FHIR Timing.repeat), `duration` (words), `duration_value`, `duration_unit` (UCUM), `as_needed`,
+    `reason` (for which it is taken as needed), `action` (start,
     stop, hold, increase, decrease, continue), `old_dose` and `new_dose` (value, unit, ucum) of an increase or decrease,
     `sig`, the words behind the medication as written, and `spans`, start and end of the sig and of an amount before it.
     """
@@ -259,21 +260,23 @@ def _change(behind: str, amounts: Sequence[_Amount]) -> tuple[_Amount, _Amount] 
 
 def _action(before: str, behind: str) -> str | None:
     """Return what is done with a medication, told by the words before it, else by those behind."""
-    for action, pattern in _ACTION.items():
-        if match := pattern.search(before):
-            # "on lisinopril, which was stopped": being on it tells less than what was done.
-            if match.group("not"):
-                return None
-            done = _action_behind(behind) if action == "continue" else None
-            return done or action
-    return _action_behind(behind)
+    match = _ACTION.search(before)
+    if match and match.group("not"):
+        return None
+    action = _first(_ACTIONS, match.groups()[1:]) if match else None
+    # "on lisinopril, which was stopped": being on it tells less than what was done.
+    return (_action_behind(behind) or action) if action in (None, "continue") else action
 
 
 def _action_behind(behind: str) -> str | None:
     match = _ACTION_BEHIND.search(behind)
     if not match or " and " in match.group():
         return None
-    return next((action for action, word in zip(_DONE, match.groups(), strict=True) if word), None)
+    return _first(_DONE, match.groups())
+
+
+def _first(actions: Iterable[str], words: Sequence[str | None]) -> str | None:
+    return next((action for action, word in zip(actions, words, strict=True) if word), None)
 
 
 def is_taken(dosage: Mapping[str, Any]) -> bool:

@@ -36,7 +36,8 @@ _COUNT = (
 )
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]{0,6}\.?"
 _DATE = (
-    rf"(?:\d{{1,2}}/\d{{1,2}}(?:/\d{{2,4}})?|(?:{_MONTH}\s(?:of\s)?)?(?:19|20)\d\d|{_MONTH}(?:\s\d{{1,2}}(?:st|nd|rd|th)?)?"
+    rf"(?:\d{{1,2}}/\d{{1,2}}(?:/\d{{2,4}})?|(?:{_MONTH}\s(?:of\s)?)?(?:19|20)\d\d"
+    rf"|{_MONTH}(?:\s\d{{1,2}}(?:st|nd|rd|th)?)?"
     r"(?:,?\s(?:19|20)\d\d)?)"
 )
 _DAY = (
@@ -67,8 +68,10 @@ _ROMAN = r"(?:IV|I{1,3}|V)"
 _DEGREE = rf"(?:[0-5]|{_ROMAN})(?:\s?[a-d]\d?)?"
 # Scales whose name alone makes what follows a stage; the others need "stage", "class" or "grade".
 _SCALES = (
-    r"NYHA(?: functional)?|ACC(?:/AHA)?|AHA|Child[- ](?:Turcotte[- ])?Pugh|Killip|CCS|GOLD|KDIGO|FIGO|AJCC|Rutherford|Fontaine"
-    r"|Hunt[- ](?:and[- ])?Hess|Gustilo(?:[- ]Anderson)?|Salter[- ]Harris|Hurley|Rai|Binet|Ann Arbor|Dukes|Garden|Tanner"
+    r"NYHA(?: functional)?|ACC(?:/AHA)?|AHA|Child[- ](?:Turcotte[- ])?Pugh|Killip|CCS|GOLD|KDIGO|FIGO"
+    r"|AJCC|Rutherford|Fontaine"
+    r"|Hunt[- ](?:and[- ])?Hess|Gustilo(?:[- ]Anderson)?|Salter[- ]Harris|Hurley|Rai|Binet|Ann Arbor"
+    r"|Dukes|Garden|Tanner"
 )
 _STAGE = re2.compile(
     rf"(?i)\b(?:(?:(?:{_SCALES})\s)?(?:stage|class|grade|type(?:\s(?:i|ii|iii|iv)))\s?[:=]?\s?"
@@ -98,7 +101,8 @@ _SIDED_NAMES = re.compile(r"[RL](?:[UL][QEL]|IJ)$")  # RUQ, LLE: the name holds 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*|[^\sA-Za-z]")
 # Between a word and the mention that follows it: nothing but this and a few words that are no break.
 _BREAKS = frozenset(
-    "and or but with without for in on at by to from of the is was are were has had have denies no not which who that "
+    "into onto upon over through and or but with without for in on at by to from "
+    "of the is was are were has had have denies no not which who that "
     "than then after before during while because due secondary as if when although . ; : ( ) / , \n".split()
 ) | {"\n"}
 _LINKS = frozenset("episode episodes attack attacks bout bouts case degree onset amount history".split())
@@ -265,7 +269,7 @@ def _give(text: str, word: _Word, target: Target) -> None:
         side, position, start = _side(text, word, target.sentence[0])
         name = f"{position} {word.value}" if position and not word.value.startswith(position) else word.value
         found["body_site"] = name
-        if side and word.is_paired:
+        if side:
             found.setdefault("laterality", side)
     elif word.attribute == "course":
         known = found.get("course", "").split(", ") if "course" in found else []

@@ -27,41 +27,51 @@ _TIMES = (
     r"|at discharge|at presentation|at baseline|overnight"
 )
 _BETWEEN = (
-    rf"(?:[\s:=~*]|(?i:{_TIMES})\b|\(?(?:mean|avg|oral|rectal|resting|random|fasting|serum|spot|initial|repeat|today)\)?\b"
+    rf"(?:[\s:=~*]|(?i:{_TIMES})\b|\(?(?:mean|avg|oral|rectal|resting|random|fasting|serum|spot|initial"
+    rf"|repeat|today)\)?\b"
     r"|(?:levels?|counts?|values?|results?|readings?|of|is|was|were|at|now|currently|to|came back|returned|down|up"
-    r"|trended|trending|rose|risen|fell|fallen|dropped|increased|decreased|improved|declined|went|climbed|peaked|has|had"
-    r"|have|been|come|then|again|today|titers?|titres?|critically|slightly|mildly|markedly|significantly|normal|just|only"
-    r"|elevated|low|high|critical|stable|remains?|measured|noted|around|about|approximately)\b|\([A-Za-z0-9]{1,8}\)|-\s)*"
+    r"|trended|trending|rose|risen|fell|fallen|dropped|increased|decreased|improved|declined|went|climbed"
+    r"|peaked|has|had"
+    r"|have|been|come|then|again|today|titers?|titres?|critically|slightly|mildly|markedly|significantly"
+    r"|normal|just|only"
+    r"|elevated|low|high|critical|stable|remains?|measured|noted|around|about|approximately)\b"
+    r"|\([A-Za-z0-9]{1,8}\)|-\s)*"
 )
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,7}(?:\.\d{1,4})?|\.\d{1,4}"
 _COMPARATOR = r"[<>]=?|≤|≥|(?:less|greater|more) than"
 _QUANTITY = re2.compile(rf"{_BETWEEN}(?P<from>from\s+)?(?P<comparator>{_COMPARATOR})?\s*(?P<number>{_NUMBER})")
 _PRESSURE = re2.compile(rf"{_BETWEEN}(?P<systolic>\d{{2,3}})\s*(?:/|over)\s*(?P<diastolic>\d{{2,3}})\b(?P<rest>)")
 _FINDING = re2.compile(
-    rf"(?i){_BETWEEN}(?:for )?(?P<finding>(?:weakly |strongly )?(?:positive|reactive)|negative|non-?reactive|trace|undetectable"
+    rf"(?i){_BETWEEN}(?:for )?(?P<finding>(?:weakly |strongly )?(?:positive|reactive)|negative"
+    rf"|non-?reactive|trace|undetectable"
     rf"|not detected|none detected|detected|within normal limits|wnl|normal|unremarkable|indeterminate|equivocal"
     rf"|inconclusive|pos|neg|[1l]:\d{{1,6}})\b|{_BETWEEN}(?P<grade>\d\+|\(\+\)|\(-\))"
 )
 # A result before the test: "negative troponin", "a positive ANA"; with a negation before it nothing is sure.
 _RESULT_BEFORE = re2.compile(
-    r"(?i)(?P<not>\b(?:no|not|without|denies|never|non)[\s-]+(?:[a-z]+\s+)?)?\b(?P<finding>(?:weakly |strongly )?positive|negative"
+    r"(?i)(?P<not>\b(?:no|not|without|denies|never|non)[\s-]+(?:[a-z]+\s+)?)?\b(?P<finding>(?:weakly "
+    r"|strongly )?positive|negative"
     r"|non-?reactive|reactive|undetectable|normal|unremarkable)\s+$"
 )
 _LEVEL_BEFORE = re2.compile(
-    r"(?i)\b(?P<level>critically (?:high|low|elevated)|very (?:high|low)|elevated|high|increased|low|decreased|reduced|abnormal)\s+$"
+    r"(?i)\b(?P<level>critically (?:high|low|elevated)|very (?:high|low)|elevated|high|increased|low"
+    r"|decreased|reduced|abnormal)\s+$"
 )
 # "2.1 -> 1.4", "from 2.1 to 1.4", "1.4, down from 2.1": the earlier value is kept beside the latest.
 _ARROW = re2.compile(rf"^\s*(?:->|-->|–>|—>|→|>>)\s*(?P<number>{_NUMBER})")
 _TO = re2.compile(rf"^\s*(?:to|->|-->|→)\s*(?P<number>{_NUMBER})")
 _FORMER = re2.compile(
-    rf"(?i)^\s*[,(]?\s*(?:(?:up|down|improved|increased|decreased|worse|better|trending|trended|risen|which is|was) )*from\s+"
+    rf"(?i)^\s*[,(]?\s*(?:(?:up|down|improved|increased|decreased|worse|better|trending|trended|risen"
+    rf"|which is|was) )*from\s+"
     rf"(?:(?:a |his |her |the )?(?:baseline|previous|prior|nadir|peak)(?: value)?(?: of)?\s+)?(?P<number>{_NUMBER})"
 )
 # "(3.5-5.0)", "[ref 3.5 - 5.0]", "reference range: 3.5-5.0", "(normal <5)".
 _RANGE_TITLE = r"(?:ref(?:erence)?\.?(?: range| interval)?|normal(?: range)?(?: is)?|nl|range|normals?)\s*[:=]?\s*"
 _RANGE = re2.compile(
-    rf"(?i)^\s*[,;]?\s*(?P<open>[(\[])?\s*(?P<title>{_RANGE_TITLE})?(?:(?P<low>{_NUMBER})\s*(?:-|–|to)\s*(?P<high>{_NUMBER})"
-    rf"|(?P<most><=?|≤|up to|less than)\s*(?P<upper>{_NUMBER})|(?P<least>>=?|≥|greater than|more than)\s*(?P<lower>{_NUMBER}))"
+    rf"(?i)^\s*[,;]?\s*(?P<open>[(\[])?\s*(?P<title>{_RANGE_TITLE})?(?:(?P<low>{_NUMBER})\s*(?:-|–"
+    rf"|to)\s*(?P<high>{_NUMBER})"
+    rf"|(?P<most><=?|≤|up to|less than)\s*(?P<upper>{_NUMBER})|(?P<least>>=?|≥|greater than"
+    rf"|more than)\s*(?P<lower>{_NUMBER}))"
 )
 _TIME = re2.compile(rf"(?i)^\s*[,(]?\s*(?P<time>{_TIMES})\b")
 _TIME_WITHIN = re2.compile(rf"(?i)\b(?P<time>{_TIMES})\b")
@@ -73,6 +83,7 @@ _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
 _FILLER = 60  # characters that are searched for a value
 _TAIL = 60  # and those behind it for range, flag and time
+_WORDY = 6  # characters from test to value from which there may be a word among them
 _MOST_VALUES = 8  # of a trend
 _DOSES = frozenset({"mg", "ug", "g", "mEq", "meq", "[iU]", "U"})  # amounts, not concentrations
 
@@ -95,7 +106,7 @@ def read_measurement(
         found = _quantity(window, end, (*measures, *_alternatives().get(code, ()))) or _finding(window, end)
         if not found and measures:
             found = _spread(window, end, measures)
-        if not found and (match := _RESULT_BEFORE.search(before)) and not match.group("not"):
+        if not found and before and (match := _RESULT_BEFORE.search(before)) and not match.group("not"):
             found = {"value_text": match.group("finding").lower(), "value_end": end}
     if not found:
         return {}
@@ -104,7 +115,7 @@ def read_measurement(
 
 def read_level(before: str) -> str | None:
     """Return the interpretation that the word before a test gives: "elevated creatinine"."""
-    match = _LEVEL_BEFORE.search(before)
+    match = _LEVEL_BEFORE.search(before) if before.strip() else None
     return _interpretations()[match.group("level").lower()] if match else None
 
 
@@ -148,7 +159,7 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
 
 
 def _own_unit(behind: str, measures: tuple[Measure, ...]) -> tuple[str, str]:
-    """Return the unit at the start of a text, unless it is a flag or a test: "K 3.1 L" is low, "Na 138 K 4" no thousand."""
+    """Return the unit at the start of a text, unless it is a flag or a test: "K 3.1 L", "Na 138 K 4.2"."""
     unit, written = _unit(behind)
     is_other = len(written) == 1 and written.isalpha() and unit not in {measure.unit for measure in measures}
     return ("", "") if is_other else (unit, written)
@@ -186,24 +197,23 @@ def _with_tail(text: str, end: int, limit: int, found: Mapping[str, Any], level:
     measurement = dict(found)
     position = measurement["value_end"]
     between = text[end:position]
-    if match := _TIME_WITHIN.search(between):
+    is_wordy = len(between) > _WORDY
+    if is_wordy and (match := _TIME_WITHIN.search(between)):
         measurement["time"] = match.group("time")
     interpretation = level or _interpretations().get(str(measurement.get("value_text")))
-    if "value_text" not in measurement and (phrase := _levels().search(between)):
+    if is_wordy and "value_text" not in measurement and (phrase := _levels().search(between)):
         interpretation = interpretation or phrase.meaning
     for _ in range(3):
         window = text[position : min(limit, position + _TAIL)]
         if "reference_range" not in measurement and (taken := _reference_range(window)):
-            measurement["reference_range"] = taken[0]
+            measurement["reference_range"], length = taken
         elif flag := _flag(window):
-            interpretation = flag[0]
-            taken = flag
+            interpretation, length = flag
         elif "time" not in measurement and (match := _TIME.match(window)):
-            measurement["time"] = match.group("time")
-            taken = (match, match.end())
+            measurement["time"], length = match.group("time"), match.end()
         else:
             break
-        position += taken[1]
+        position += length
     if interpretation:
         measurement["interpretation"] = interpretation
     measurement["value_end"] = position

@@ -44,7 +44,7 @@ class Phrases(Generic[Meaning]):
         return Phrase(best[1], best[2], self._meanings[self._names[best[0]]]) if best else None
 
     def find_all(self, text: str) -> list[Phrase[Meaning]]:
-        """Return all phrases of a text, in order, without overlaps: of those that overlap the first, then the longest."""
+        """Return all phrases of a text, in order; of those that overlap the first, then the longest."""
         folded = _folded(text)
         found = [
             (start, -end, pattern)

@@ -13,9 +13,11 @@ from fhir_coder.nlp.assertion import Asserted, Assertions, Target
 from fhir_coder.nlp.dictionary import Dictionary, Mention
 from fhir_coder.nlp.findings import Target as Described
 from fhir_coder.nlp.findings import read_findings
+from fhir_coder.nlp.recogniser import Recogniser
 from fhir_coder.nlp.sections import SectionFinder, find_sections
 from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
 from fhir_coder.nlp.sentences import split_sentences
+from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
@@ -50,8 +52,9 @@ class Reading:
 class Reader:
     """The language stages over one concept store, loaded once. Not to be shared between threads."""
 
-    def __init__(self, store: ConceptStore) -> None:
+    def __init__(self, store: ConceptStore, recogniser: Recogniser | None = None) -> None:
         self._store = store
+        self._recogniser = recogniser
         self._dictionary = Dictionary(store, abbreviations())
         self._assertions = Assertions()
 
@@ -80,7 +83,7 @@ class Reader:
         starts = [start for start, _ in sentences]
         finder = SectionFinder(sections)
         mentions = []
-        for mention in self._dictionary.find(text):
+        for mention in self._mentions(text):
             position = bisect_right(starts, mention.start) - 1
             if position >= 0 and mention.end <= sentences[position][1]:
                 mentions.append((mention, sentences[position]))
@@ -100,6 +103,20 @@ class Reader:
             if _is_boundary(mention):
                 boundary = mention.start
         return placed[::-1]
+
+    def _mentions(self, text: str) -> list[Mention]:
+        """Return the names of the store, and what the trained recogniser finds where there are none, in order."""
+        named = self._dictionary.find(text)
+        if self._recogniser is None:
+            return named
+        ends = [mention.end for mention in named]
+        recognised = []
+        for span in self._recogniser.find([text])[0]:
+            behind = bisect_right(ends, span.start)  # the first name that ends behind the span's start
+            if behind == len(named) or named[behind].start >= span.end:
+                key = normalise(text[span.start : span.end])
+                recognised.append(Mention(span.start, span.end, key, (), span.type))
+        return sorted([*named, *recognised], key=lambda mention: mention.start)
 
     def _assert(
         self, text: str, sentence: tuple[int, int], chosen: Sequence[tuple[Mention, Place, Sense]]
@@ -145,7 +162,7 @@ def _denies_allergies(text: str, mention: Mention) -> bool:
 
 def _is_boundary(mention: Mention) -> bool:
     """Tell whether the words behind a mention are about it, and no longer about a medication before it."""
-    return any(name.concept.type in _BOUNDARIES for name in mention.names)
+    return mention.type in _BOUNDARIES or any(name.concept.type in _BOUNDARIES for name in mention.names)
 
 
 def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:

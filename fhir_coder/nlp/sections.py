@@ -37,6 +37,7 @@ _BARE = re.compile(
     r"(?=\t| {2,}\S|(?-i: +(?!(?:of|and|or|is|was|to|for|in|on|with)\b)(?:[A-Z]?[a-z]{3}|\d))))(?P<colon>)",
     re.MULTILINE,
 )
+_NAMES_OF_TESTS = frozenset({"imaging", "vital_signs"})  # within a line "CXR:" is a result among others
 _WORD = re.compile(r"[a-z0-9]+")
 _CATEGORIES = frozenset(
     "chief_complaint history_of_present_illness past_medical_history past_surgical_history family_history "
@@ -54,7 +55,7 @@ def find_sections(text: str) -> tuple[Section, ...]:
         for match in pattern.finditer(text):
             group = "title" if match.group("title") else "shouted"
             category = titles.get(_key(match.group(group)))
-            if category:
+            if category and (pattern is not _INLINE or category not in _NAMES_OF_TESTS):
                 spans.setdefault(match.start(group), (category, match.end(group), match.end()))
     starts = [*sorted(spans), len(text)]
     sections = [Section(category=None, title="", start=0, body_start=0, end=starts[0])] if starts[0] else []

@@ -111,6 +111,8 @@ def _cue(written: str) -> str:
 
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
+    if mention.type is not None:
+        return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     surface = place.text[mention.start : mention.end]
     listed = abbreviations().get(surface)
     if listed is None and not mention.names:  # `cp` in a note without capitals

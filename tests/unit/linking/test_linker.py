@@ -132,5 +132,5 @@ def test_a_retired_concept_gives_way_to_its_replacement(make: Any) -> None:
 class _NoHits:
     """An index in which nothing is similar."""
 
-    def search(self, keys: Sequence[str], system: str, top: int) -> list[list[Any]]:
+    def search(self, keys: Sequence[str], *_: Any) -> list[list[Any]]:
         return [[] for _ in keys]

@@ -30,6 +30,18 @@ def _split(text: str) -> list[str]:
         ("1. Cough\n2. Fever", ["1. Cough", "2. Fever"]),
         ("no cough\r\nhas fever", ["no cough", "has fever"]),
         ("PMH: asthma. Gout.", ["asthma.", "Gout."]),
+        ("Fever? No. Cough", ["Fever? No.", "Cough"]),
+        (
+            "[doctor] any fever ?\n[patient] um , no .\n[doctor] okay .",
+            ["[doctor] any fever ?\n[patient] um , no .", "[doctor] okay ."],
+        ),
+        ("Any fever? Since when?", ["Any fever?", "Since when?"]),
+        ("Fever - no. See no. 5 there.", ["Fever - no.", "See no. 5 there."]),
+        ("Well.,The patient", ["Well.", ",The patient"]),
+        ("Denies fever,\nchills", ["Denies fever,\nchills"]),
+        ("no fever comma no cough period well", ["no fever comma no cough period", "well"]),
+        ("The period was long. No comma.", ["The period was long.", "No comma."]),
+        ("She denies:\n- fever\n- cough\n\nWell", ["She denies:\n- fever\n- cough", "Well"]),
     ],
 )
 def test_sentences(text: str, sentences: list[str]) -> None:
