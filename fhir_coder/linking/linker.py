@@ -40,6 +40,7 @@ _TO_LEAF = 0.98  # a header's name, taken to its "unspecified" leaf; a retired c
 _HEADER = "it is a header, and the text does not say which of its codes"
 _WITHOUT_CODE = "no loaded release says which code the combination has"
 _RETIRED = "it is retired, and no code is stated to have replaced it"
+_SAYS_MORE = 0.85  # a name that has all words of the text and others
 _SAYS_LESS = 0.98  # an ingredient, beside the clinical drug that the note states
 _SHARED = 0.7  # several concepts have this very name as a synonym
 _LEXICAL, _DENSE = 0.85, 0.8
@@ -210,7 +211,7 @@ class Linker:
         for system, texts in by_system.items():
             keys = [normalise(text) for text in texts]
             for text, hits in zip(texts, self._lexical.search(keys, system, top * _SEARCH), strict=True):
-                self._keep((text, system, top), self._candidates(hits, _LEXICAL, "lexical"))
+                self._keep((text, system, top), self._candidates(text, hits, _LEXICAL, "lexical"))
                 if self._is_unsettled((text, system, top)):
                     unsettled.setdefault(system, []).append(text)
         if unsettled and self._dense:
@@ -225,7 +226,7 @@ class Linker:
             found = dense.search(vectors[[rows[text] for text in wanted]], system, top * _SEARCH)
             for text, hits in zip(wanted, found, strict=True):
                 before = self._similar[text, system, top]
-                self._keep((text, system, top), [*before, *self._candidates(hits, _DENSE, "dense")])
+                self._keep((text, system, top), [*before, *self._candidates(text, hits, _DENSE, "dense")])
 
     def _is_unsettled(self, key: tuple[str, str, int]) -> bool:
         candidates = self._similar[key]
@@ -234,9 +235,15 @@ class Linker:
     def _keep(self, key: tuple[str, str, int], candidates: Sequence[Candidate]) -> None:
         self._similar[key] = _merged(candidates, (), key[2])
 
-    def _candidates(self, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
-        named = ((self._store.name(hit.release, hit.row), hit.similarity * trust) for hit in hits)
-        found = [self._candidate(name, score, stage) for name, score in named if name]
+    def _candidates(self, text: str, hits: Sequence[Hit], trust: float, stage: Stage) -> list[Candidate]:
+        said = set(bag(normalise(text)).split())
+        found = []
+        for hit in hits:
+            name = self._store.name(hit.release, hit.row)
+            if name:
+                # "computed tomography" is similar to "computed tomography of head", and does not say so much.
+                says_more = said < set(bag(normalise(name.text)).split())
+                found.append(self._candidate(name, hit.similarity * trust * (_SAYS_MORE if says_more else 1), stage))
         return [candidate for candidate in found if not candidate.barred]
 
 

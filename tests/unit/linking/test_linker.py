@@ -112,6 +112,13 @@ def test_an_everyday_name_decides_between_the_concepts_of_a_full_release(make: A
     assert [(candidate.code, candidate.score) for candidate in found] == [("2", 1.0), ("1", 0.7), ("3", 0.7)]
 
 
+def test_what_is_only_similar_and_says_more_is_not_sure(coder: Coder) -> None:
+    """A scan of which the site is not said is no scan of the head."""
+    (found,) = coder.linker.link([Query("computed tomography", (SNOMED,))])
+    assert found
+    assert all(candidate.score < coder.settings.min_confidence for candidate in found)
+
+
 def test_a_retired_concept_gives_way_to_its_replacement(make: Any) -> None:
     facts = [
         Concept("1", "Old flu", "disease", "retired"),
