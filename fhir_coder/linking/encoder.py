@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhir_coder.errors import SettingsError
+from fhir_coder.hugging_face import set_environment
 
 Vectors = NDArray[np.float32]
 _BATCH = 64
@@ -42,11 +43,7 @@ class Encoder:
     """
 
     def __init__(self, folder: Path, pooling: Literal["mean", "cls"]) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        # Threads that wait for each other must sleep: spinning, they take minutes from whoever shares the cores.
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        os.environ.setdefault("GOMP_SPINCOUNT", "0")
+        set_environment()
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging

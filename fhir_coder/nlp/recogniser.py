@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhir_coder.errors import SettingsError
+from fhir_coder.hugging_face import set_environment
 from fhir_coder.model import EntityType
 from fhir_coder.nlp.tags import Scores, TagSet
 from fhir_coder.nlp.words import Pieces, Window, Words, blocks, is_readable, read_words, windows
@@ -237,10 +238,7 @@ def onnx_network(path: Path) -> Network:
 
 
 def _torch(folder: Path) -> Network:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    set_environment()
     from transformers import AutoModelForTokenClassification
     from transformers.utils import logging
 

@@ -6,7 +6,6 @@ text: a word longer than `LONGEST` characters is not read, and no more than `_MO
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_coder.errors import SettingsError
+from fhir_coder.hugging_face import set_environment
 
 LONGEST = 50  # characters of a word; longer ones are sequences, keys or noise
 _MOST_PIECES = 12
@@ -164,7 +164,7 @@ def _tokenizer(folder: Path) -> Any:
         if (folder / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         else:  # older models have a vocabulary in a format of their own
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+            set_environment()
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer

@@ -8,7 +8,7 @@ nothing to codes that it does not have. Maps add up.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -77,6 +77,7 @@ class ConceptStore:
         self.children = lru_cache(_CACHED)(self._children)
         self.map_rows = lru_cache(_CACHED)(self._map_rows)
         self.measures = lru_cache(_CACHED)(self._measures)
+        self.properties = lru_cache(_CACHED)(self._properties)
 
     def close(self) -> None:
         """Close the files."""
@@ -110,20 +111,18 @@ class ConceptStore:
 
     def _names(self, key: str) -> tuple[StoredName, ...]:
         """Return the names with this normal form."""
-        return tuple(
-            name
-            for layers in self._of_system.values()
-            for release in layers
-            for name in self._known(release, release.names(key))
-        )
+        return self._everywhere(lambda release: release.names(key))
 
     def _names_by_bag(self, words: str) -> tuple[StoredName, ...]:
         """Return the names with these content words, in any order."""
+        return self._everywhere(lambda release: release.names_by_bag(words))
+
+    def _everywhere(self, rows: Callable[[StoredRelease], Sequence[NameRow]]) -> tuple[StoredName, ...]:
         return tuple(
             name
             for layers in self._of_system.values()
             for release in layers
-            for name in self._known(release, release.names_by_bag(words))
+            for name in self._known(release, rows(release))
         )
 
     def names_of(self, concept: StoredConcept) -> tuple[StoredName, ...]:
@@ -177,7 +176,7 @@ class ConceptStore:
         found = (self.concept(concept.system, code) for code in codes)
         return tuple(parent for parent in found if parent is not None)
 
-    def properties(self, concept: StoredConcept) -> tuple[tuple[str, str], ...]:
+    def _properties(self, concept: StoredConcept) -> tuple[tuple[str, str], ...]:
         """Return the properties of a concept as (name, value)."""
         return tuple(
             property_ for release in self.layers(concept.system) for property_ in release.properties(concept.code)

@@ -6,7 +6,6 @@ The recipe and what else was tried are in models/ner/MODEL_CARD.md.
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_coder.errors import TrainingError
+from fhir_coder.hugging_face import set_environment
 from fhir_coder.nlp.recogniser import Recogniser, torch_network
 from fhir_coder.nlp.tags import TagSet
 from fhir_coder.nlp.words import Pieces
@@ -55,10 +55,7 @@ class Trainer:
     """A model in training. Raises `TrainingError` or `SettingsError` when the base cannot be used."""
 
     def __init__(self, base: Path, targets: Targets, recipe: Recipe) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        os.environ.setdefault("GOMP_SPINCOUNT", "0")
+        set_environment()
         import torch
         from transformers import AutoConfig, AutoModelForTokenClassification
         from transformers.utils import logging

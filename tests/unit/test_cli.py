@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fhir_coder import cli
 from fhir_coder.pipeline import Coder
 from fhir_coder.settings import Settings
+from tests.unit.command import run_command
 
 NOTE = "Pt denies chest pain. Started lisinopril 10 mg daily for HTN."
 Run = Callable[..., tuple[int, str, str]]
@@ -33,12 +33,8 @@ def run(coder: Coder, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Run:
     monkeypatch.setattr(Coder, "from_settings", loaded)
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fhir-coder", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        sys.stdout.flush()
-        captured = capfdbinary.readouterr()
-        return int(stopped.value.code or 0), captured.out.decode(), captured.err.decode()
+        status, out, err = run_command(monkeypatch, capfdbinary, *arguments)
+        return status, out.decode(), err.decode()
 
     return call
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fhir_coder import cli, prepare
+from fhir_coder import prepare
+from tests.unit.command import run_command
 from tests.unit.embedded import small_releases
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,12 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     monkeypatch.setenv("FHIR_CODER_ENCODER", "none")
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fhir-coder", "terminology", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        sys.stdout.flush()
-        captured = capfd.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
+        return run_command(monkeypatch, capfd, "terminology", *arguments)
 
     return call
 

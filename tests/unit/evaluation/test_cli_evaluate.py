@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fhir_coder import cli
 from fhir_coder.pipeline import Coder
 from fhir_coder.settings import Settings
+from tests.unit.command import run_command
 
 Run = Callable[..., tuple[int, str, str]]
 PUBTATOR = """1|t|Lisinopril for hypertension
@@ -43,12 +42,8 @@ def run(coder: Coder, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Run:
     monkeypatch.setattr(Coder, "from_settings", loaded)
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fhir-coder", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        sys.stdout.flush()
-        captured = capfdbinary.readouterr()
-        return int(stopped.value.code or 0), captured.out.decode(), captured.err.decode()
+        status, out, err = run_command(monkeypatch, capfdbinary, "evaluate", *arguments)
+        return status, out.decode(), err.decode()
 
     return call
 
