@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from fhir_coder.terminal import complain, print_table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from fhir_coder.nlp.reader import Reader
     from fhir_coder.training.ner import Epoch
 
 train = typer.Typer(help="Train models on your own annotations, on the CPU, offline.", no_args_is_help=True)
@@ -53,6 +55,10 @@ def ner(
     shorthand: Annotated[
         int, typer.Option(min=0, help="Made notes in telegraphic style to add, with all types marked.")
     ] = 0,
+    texts: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Notes without annotations (*.txt) to add; the dictionary marks them."),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also write model.onnx: a quarter of the size, twice as fast.")
     ] = False,
@@ -70,6 +76,7 @@ def ner(
     from fhir_coder.linking.encoder import embedded_folder
     from fhir_coder.training.fit import Recipe
     from fhir_coder.training.ner import Job, train_ner
+    from fhir_coder.training.silver import silver
 
     job = Job(
         corpora=corpora,
@@ -80,6 +87,7 @@ def ner(
         format=format_,
         labels=_labels(label or ()),
         shorthand=shorthand,
+        unannotated=partial(silver, texts, _dictionary()) if texts else None,
         int8=int8,
     )
     with Progress(console=Console(stderr=True)) as progress:
@@ -87,6 +95,14 @@ def ner(
         done = train_ner(job, complain, lambda step, total: progress.update(task, completed=step, total=total))
     if dev and done:
         print_table(_table(done[-1]))
+
+
+def _dictionary() -> Reader:
+    """Return a reader that knows what the dictionary knows."""
+    from fhir_coder.pipeline import Coder
+    from fhir_coder.settings import Settings
+
+    return Coder.from_settings(Settings.load(encoder="none", recogniser="none")).reader
 
 
 def _labels(given: list[str] | tuple[()]) -> dict[str, EntityType | None]:

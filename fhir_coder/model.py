@@ -45,6 +45,12 @@ class EntityType(StrEnum):
 PROBLEM_TYPES = frozenset({EntityType.DISEASE, EntityType.SYMPTOM})
 TEST_TYPES = frozenset({EntityType.LAB_TEST, EntityType.VITAL_SIGN})
 
+
+def kindred(type_: EntityType) -> frozenset[EntityType]:
+    """Return the types between which a name may be taken for either: problems, tests, else the type alone."""
+    return next((group for group in (PROBLEM_TYPES, TEST_TYPES) if type_ in group), frozenset({type_}))
+
+
 Certainty = Literal["certain", "possible", "hypothetical"]
 Temporality = Literal["current", "historical", "future"]
 Experiencer = Literal["patient", "family", "other"]

@@ -29,7 +29,8 @@ class Mention:
     end: int
     key: str
     names: tuple[StoredName, ...]
-    type: EntityType | None = None  # the trained recogniser found it, where the store has no name
+    type: EntityType | None = None  # what the trained recogniser takes it for
+    head: str | None = None  # the words that have the names, where the recogniser found more than these
 
 
 class Dictionary:

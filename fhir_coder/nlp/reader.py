@@ -13,11 +13,11 @@ from fhir_coder.nlp.assertion import Asserted, Assertions, Target
 from fhir_coder.nlp.dictionary import Dictionary, Mention
 from fhir_coder.nlp.findings import Target as Described
 from fhir_coder.nlp.findings import read_findings
+from fhir_coder.nlp.merge import Named, merge
 from fhir_coder.nlp.recogniser import Recogniser
 from fhir_coder.nlp.sections import SectionFinder, find_sections
 from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
 from fhir_coder.nlp.sentences import split_sentences
-from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
@@ -61,62 +61,33 @@ class Reader:
     def read(self, text: str) -> tuple[tuple[Section, ...], list[Reading]]:
         """Return the sections of a note's text and what was read in it, in order."""
         sections = find_sections(text)
-        placed = self._places(text, sections)
-        chosen: list[tuple[Mention, Place, Sense]] = []
-        measured_to = 0  # the words of a value ("positive") are no entities of their own
-        for mention, place in placed:
-            if mention.start < measured_to or _denies_allergies(text, mention):
-                continue
-            sense = choose(mention, place, self._store)
-            if sense:
-                chosen.append((mention, place, sense))
-                measured_to = int(sense.attributes.get("value_end", 0))
+        sentences = split_sentences(text, sections)
+        finder = SectionFinder(sections)
+        chosen = self._senses(text, self._dictionary.find(text), sentences, finder)
+        if self._recogniser is not None:
+            named = [Named(mention, sense) for mention, _, sense in chosen]
+            mentions = merge(text, named, self._recogniser.find([text])[0], self._store)
+            chosen = self._senses(text, mentions, sentences, finder)
         chosen = _described(text, chosen)
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
             readings.extend(self._assert(text, sentence, list(group)))
         return sections, readings
 
-    def _places(self, text: str, sections: tuple[Section, ...]) -> list[tuple[Mention, Place]]:
-        """Return the mentions that stand within one sentence, with their surroundings."""
-        sentences = split_sentences(text, sections)
-        starts = [start for start, _ in sentences]
-        finder = SectionFinder(sections)
-        mentions = []
-        for mention in self._mentions(text):
-            position = bisect_right(starts, mention.start) - 1
-            if position >= 0 and mention.end <= sentences[position][1]:
-                mentions.append((mention, sentences[position]))
-        placed = []
-        boundary = len(text)  # where the next test or medication begins
-        for position in range(len(mentions) - 1, -1, -1):
-            mention, sentence = mentions[position]
-            section = finder.at(mention.start)
-            place = Place(
-                text=text,
-                sentence=sentence,
-                section=section.category if section else None,
-                next_start=min(sentence[1], boundary),
-                previous_end=max(sentence[0], mentions[position - 1][0].end if position else 0),
-            )
-            placed.append((mention, place))
-            if _is_boundary(mention):
-                boundary = mention.start
-        return placed[::-1]
-
-    def _mentions(self, text: str) -> list[Mention]:
-        """Return the names of the store, and what the trained recogniser finds where there are none, in order."""
-        named = self._dictionary.find(text)
-        if self._recogniser is None:
-            return named
-        ends = [mention.end for mention in named]
-        recognised = []
-        for span in self._recogniser.find([text])[0]:
-            behind = bisect_right(ends, span.start)  # the first name that ends behind the span's start
-            if behind == len(named) or named[behind].start >= span.end:
-                key = normalise(text[span.start : span.end])
-                recognised.append(Mention(span.start, span.end, key, (), span.type))
-        return sorted([*named, *recognised], key=lambda mention: mention.start)
+    def _senses(
+        self, text: str, mentions: Sequence[Mention], sentences: Sequence[tuple[int, int]], finder: SectionFinder
+    ) -> list[tuple[Mention, Place, Sense]]:
+        """Return the mentions that mean something where they stand, with their surroundings and what they mean."""
+        chosen: list[tuple[Mention, Place, Sense]] = []
+        measured_to = 0  # the words of a value ("positive") are no entities of their own
+        for mention, place in _places(text, mentions, sentences, finder):
+            if mention.start < measured_to or _denies_allergies(text, mention):
+                continue
+            sense = choose(mention, place, self._store)
+            if sense:
+                chosen.append((mention, place, sense))
+                measured_to = int(sense.attributes.get("value_end", 0))
+        return chosen
 
     def _assert(
         self, text: str, sentence: tuple[int, int], chosen: Sequence[tuple[Mention, Place, Sense]]
@@ -131,8 +102,37 @@ class Reader:
         readings = []
         for (mention, place, sense), said in zip(chosen, asserted, strict=True):
             entity = _entity(text, mention, place, sense, said)
-            readings.append(Reading(entity, sense.expansion or entity.text, sense.names, sense.ambiguous))
+            meaning = sense.expansion or (mention.head if sense.names else None) or entity.text
+            readings.append(Reading(entity, meaning, sense.names, sense.ambiguous))
         return readings
+
+
+def _places(
+    text: str, mentions: Sequence[Mention], sentences: Sequence[tuple[int, int]], finder: SectionFinder
+) -> list[tuple[Mention, Place]]:
+    """Return the mentions that stand within one sentence, with their surroundings."""
+    starts = [start for start, _ in sentences]
+    within = []
+    for mention in mentions:
+        position = bisect_right(starts, mention.start) - 1
+        if position >= 0 and mention.end <= sentences[position][1]:
+            within.append((mention, sentences[position]))
+    placed = []
+    boundary = len(text)  # where the next test or medication begins
+    for position in range(len(within) - 1, -1, -1):
+        mention, sentence = within[position]
+        section = finder.at(mention.start)
+        place = Place(
+            text=text,
+            sentence=sentence,
+            section=section.category if section else None,
+            next_start=min(sentence[1], boundary),
+            previous_end=max(sentence[0], within[position - 1][0].end if position else 0),
+        )
+        placed.append((mention, place))
+        if _is_boundary(mention):
+            boundary = mention.start
+    return placed[::-1]
 
 
 def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tuple[Mention, Place, Sense]]:

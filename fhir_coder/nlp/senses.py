@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from fhir_coder.errors import TableError
-from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType
+from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType, kindred
 from fhir_coder.nlp.dictionary import Mention
 from fhir_coder.nlp.dosage import is_taken, read_dosage
 from fhir_coder.nlp.measurement import is_dose, read_level, read_measurement
@@ -111,7 +111,7 @@ def _cue(written: str) -> str:
 
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
-    if mention.type is not None:
+    if mention.type is not None and not mention.names:
         return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     surface = place.text[mention.start : mention.end]
     listed = abbreviations().get(surface)
@@ -189,7 +189,7 @@ def _by_type(
     types -= {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
     if not types:
         return None
-    type_ = _decide(types, names, place, measurement, dosage)
+    type_ = _decide(types, names, place, measurement, dosage, mention.type)
     attributes: Mapping[str, Any] = {}
     if type_ is EntityType.MEDICATION:
         attributes = dosage
@@ -225,6 +225,7 @@ def _decide(
     place: Place,
     measurement: Mapping[str, Any],
     dosage: Mapping[str, Any],
+    recognised: EntityType | None,
 ) -> EntityType:
     tests = types & TEST_TYPES
     is_measured = measurement and not ({"frequency", "route", "form"} & dosage.keys())
@@ -233,6 +234,8 @@ def _decide(
         return EntityType.MEDICATION
     if tests and measurement:
         return min(tests, key=_ORDER.index)
+    if recognised and types & kindred(recognised):
+        types = types & kindred(recognised)
     problems = types & PROBLEM_TYPES
     if EntityType.PROCEDURE in types:  # "cesarean section" is also a finding of HPO
         return EntityType.PROCEDURE

@@ -32,6 +32,7 @@ class Job:
     format: str | None = None
     labels: Mapping[str, EntityType | None] | None = None
     shorthand: int = 0  # notes in telegraphic style to add
+    unannotated: Callable[[Sequence[Corpus]], Corpus] | None = None  # what adds notes that the dictionary marks
     int8: bool = False
 
 
@@ -56,6 +57,8 @@ def train_ner(job: Job, say: Callable[[str], None], advance: Callable[[int, int]
     train = _without([_read(path, job, say) for path in job.corpora], dev, say)
     if job.shorthand:
         train.append(corpus("shorthand", shorthand_notes(job.shorthand), TYPES))
+    if job.unannotated:
+        train.append(job.unannotated(train))
     occurring = frozenset().union(*(source.types for source in train))
     types = [type_ for type_ in EntityType if type_ in occurring]
     if not types:

@@ -246,6 +246,48 @@ _LINES: dict[str, Sequence[str]] = {
         "possible {disease}, doubt {disease}. {other}",
         "{other}",
     ),
+    "prose": (
+        "The patient was brought to the operating room and placed in the supine position.",
+        "The risks, benefits and alternatives were discussed with the patient, who agreed to proceed.",
+        "The patient tolerated the {procedure} well and was taken to the recovery room in stable condition.",
+        "She has not had any recent surgery or travel, and has been up to date with her visits.",
+        "He has been doing well since the last visit and has no new complaints today.",
+        "The skin was closed in layers and a sterile dressing was applied.",
+        "All questions were answered. Total time spent with the patient was {n} minutes.",
+        "I reviewed the records from the outside hospital and discussed the plan with Dr. Smith.",
+        "Please see the above note for details of the hospital course.",
+        "She was followed closely and was discharged home on day {n} with instructions to return in {n} weeks.",
+        "There is no evidence of {disease}. The {anatomy} is within normal limits.",
+        "Examination of the {anatomy} shows no {symptom} and no {symptom}.",
+        "This is a {age}-year-old {sex} who comes in today for evaluation of {symptom} that started {days}.",
+        "The patient was in her usual state of health until {days}, when she noted {symptom} with {symptom}.",
+        "He was treated with {drug} for {disease}, up to {n} times a day, with good effect.",
+        "Family history is significant for {disease} in his mother. There is no known history of {disease}.",
+        "The patient is married with {n} children, works full time, and does not smoke or drink.",
+        "She should continue {drug} as before and call if the {symptom} gets worse or does not improve.",
+        "We will obtain {procedure} to rule out {disease}, and check {lab} and {lab} in the morning.",
+        "The {device} was placed without difficulty and its position was confirmed by {procedure}.",
+        "Weight bearing as tolerated with {device}. Keep the wound clean and dry.",
+        "The patient has a history of {disease} and {disease}, for which he takes {drug} and {drug}.",
+        "{lab} was {value} on admission and {value} at discharge.",
+        "Her {symptom} is worse at night, better with rest, and not related to meals.",
+        "On admission the patient was alert and oriented, in no distress, with stable vital signs.",
+        "He was started on {drug}, which was changed to {drug} because of {symptom}.",
+        "Mom reports that he has been eating less than usual and had {symptom} twice last night.",
+        "Up to this point he has had no trouble with daily activities at home or at work.",
+        "Estimated blood loss was minimal. There were no complications. Counts were correct.",
+        "Patient is here with his wife for follow up of {disease}, which is stable on {drug}.",
+        "The {anatomy} was examined and found to be {look}; the remainder was unremarkable.",
+        "She understands and will follow up with her primary care doctor within {n} weeks.",
+        "Advised rest, fluids, and to take medications as directed with food.",
+        "No change in appetite or sleep. No recent travel, sick contacts or new exposures.",
+        "{procedure} of the {anatomy} was performed with findings consistent with {disease}.",
+        "Two views of the {anatomy} were obtained without contrast and compared with the prior study.",
+        "He lives with family in a two story house with stairs and is able to do most things himself.",
+        "Per the family, he had been well with no changes until the day before admission.",
+        "Diagnosis: {disease}. Prognosis is good. Condition on discharge: improved.",
+        "Instructions: {drug} {dose} {sig}; avoid heavy lifting; return to clinic in {n} weeks.",
+    ),
 }
 _TYPES = {
     "disease": EntityType.DISEASE,
@@ -282,7 +324,7 @@ def _note(id_: str, random: Random) -> AnnotatedNote:
     text = ""
     annotations: list[Annotation] = []
     case = random.choice((str, str, str.lower, str.upper))
-    for part in ("history", "past", "meds", "exam", "data", "plan"):
+    for part in ("history", "prose", "past", "meds", "prose", "exam", "data", "plan"):
         for line in random.sample(_LINES[part], random.randint(1, 4)):
             start = len(text)
             filled, marks = _filled(line, random)

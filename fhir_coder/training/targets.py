@@ -9,6 +9,8 @@ silent, the tags of its missing types weigh less than O.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,8 +23,10 @@ from fhir_coder.corpora.labels import label_types
 from fhir_coder.model import EntityType
 from fhir_coder.nlp.words import Words, blocks, read_words
 from fhir_coder.tables import read_table
+from fhir_coder.terminology.normalise import WORD
 
-_SILENT = 0.3  # weight of the tags of types that a corpus does not annotate, where it marks nothing
+_SILENT = 0.3  # weight of what a corpus does not exclude and does not say: types it is silent on, doubtful marks
+_OFTEN, _HARDLY = 20, 0.02  # times seen, share that was marked
 Types = frozenset[EntityType]
 TYPES = tuple(type_ for type_ in EntityType if type_ is not EntityType.VITAL_SIGN)  # those of the embedded recogniser
 
@@ -51,6 +55,9 @@ class Corpus:
     name: str
     notes: Sequence[AnnotatedNote]
     types: Types
+    # Where a machine has marked: the words that are nothing; other words may be anything, what is marked most likely
+    # what it is marked as. None: people have marked.
+    plain_words: frozenset[str] | None = None
 
     def gold(self, note: AnnotatedNote) -> list[Gold]:
         """Return the spans of a note that may have one of the corpus's types, or any."""
@@ -77,6 +84,22 @@ def corpus(name: str, notes: Sequence[AnnotatedNote], types: Collection[EntityTy
     occurring = (_meant(annotation) or () for note in notes for annotation in note.annotations)
     found = frozenset(types) if types is not None else frozenset().union(*occurring)
     return Corpus(name=name, notes=notes, types=found)
+
+
+def plain_words(corpora: Iterable[Corpus]) -> frozenset[str]:
+    """Return the words that people, who saw them often, hardly ever marked."""
+    seen: Counter[str] = Counter()
+    marked: Counter[str] = Counter()
+    for source in corpora:
+        for note in source.notes:
+            spans = sorted((one.start, one.end) for one in source.gold(note) if one.types)
+            ends = [end for _, end in spans]
+            for match in WORD.finditer(note.text):
+                word = match.group().lower()
+                seen[word] += 1
+                behind = bisect_right(ends, match.start())
+                marked[word] += behind < len(spans) and spans[behind][0] <= match.start()
+    return frozenset(word for word, count in seen.items() if count >= _OFTEN and marked[word] <= _HARDLY * count)
 
 
 @cache
@@ -118,13 +141,17 @@ class Targets:
     def of(self, note: AnnotatedNote, source: Corpus) -> list[Marked]:
         """Return the words of a note with their targets."""
         silent = self._tags("BI", source.silent)
-        outside = self._number({0: 1.0} | dict.fromkeys(silent, _SILENT))
+        doubtful = {} if source.plain_words is None else dict.fromkeys(range(len(self.names)), _SILENT)
+        outside = self._number(dict.fromkeys(silent, _SILENT) | {0: 1.0})
         anything = self._number(dict.fromkeys(range(len(self.names)), 1.0))
         gold = sorted(source.gold(note), key=lambda one: (one.start, -one.end))
         marked = []
         for start, end in blocks(note.text):
             words = read_words(note.text, start, end)
-            targets = [outside] * len(words.starts)
+            targets = [
+                outside if source.plain_words is None or word.strip().lower() in source.plain_words else anything
+                for word in words.texts
+            ]
             position = 0
             for one in gold:
                 while position < len(targets) and words.ends[position] <= one.start:
@@ -135,7 +162,7 @@ class Targets:
                         targets[position] = anything
                     else:
                         tags = self._tags("B" if position == first else "I", one.types) or {0}
-                        targets[position] = self._number(dict.fromkeys(tags, 1.0))
+                        targets[position] = self._number(doubtful | dict.fromkeys(tags, 1.0))
                     position += 1
             marked.append(Marked(words, targets))
         return marked
