@@ -180,7 +180,7 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
     action = _action(before, behind)
     if action:
         found["action"] = action
-    if change or (action in _CHANGES and "dose" in found):
+    if "dose" in found and (change or action in _CHANGES):
         found["new_dose"] = {name: found[name] for name in ("dose", "unit", "ucum") if name in found}
         found["new_dose"]["value"] = found["new_dose"].pop("dose")
         if change:

@@ -104,6 +104,14 @@ def test_change_of_dose(text: str, old: float | None, new: float) -> None:
     assert (found["new_dose"]["value"], found["dose"]) == (new, new)
 
 
+def test_a_changed_concentration_is_no_changed_dose() -> None:
+    """Seen on an abstract: "increased from 5% to 10%"."""
+    found = _read("X increased from 5% to 10%")
+    assert found["strength"] == "10%"
+    assert "dose" not in found
+    assert "new_dose" not in found
+
+
 @pytest.mark.parametrize(
     ("text", "action"),
     [
