@@ -30,7 +30,7 @@ class Mention:
     key: str
     names: tuple[StoredName, ...]
     type: EntityType | None = None  # what the trained recogniser takes it for
-    head: str | None = None  # the words that have the names, where the recogniser found more than these
+    head: str | None = None  # the words that the names are of, where they are not those of the span
 
 
 class Dictionary:

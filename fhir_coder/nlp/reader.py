@@ -10,6 +10,7 @@ from itertools import groupby
 
 from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
 from fhir_coder.nlp.assertion import Asserted, Assertions, Target
+from fhir_coder.nlp.definitions import with_definitions
 from fhir_coder.nlp.dictionary import Dictionary, Mention
 from fhir_coder.nlp.findings import Target as Described
 from fhir_coder.nlp.findings import read_findings
@@ -63,11 +64,12 @@ class Reader:
         sections = find_sections(text)
         sentences = split_sentences(text, sections)
         finder = SectionFinder(sections)
-        chosen = self._senses(text, self._dictionary.find(text), sentences, finder)
+        mentions = with_definitions(text, self._dictionary.find(text), self._store)
+        chosen = self._senses(text, mentions, sentences, finder)
         if self._recogniser is not None:
             named = [Named(mention, sense) for mention, _, sense in chosen]
             mentions = merge(text, named, self._recogniser.find([text])[0], self._store)
-            chosen = self._senses(text, mentions, sentences, finder)
+            chosen = self._senses(text, with_definitions(text, mentions, self._store), sentences, finder)
         chosen = _described(text, chosen)
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
@@ -102,7 +104,7 @@ class Reader:
         readings = []
         for (mention, place, sense), said in zip(chosen, asserted, strict=True):
             entity = _entity(text, mention, place, sense, said)
-            meaning = sense.expansion or (mention.head if sense.names else None) or entity.text
+            meaning = sense.expansion or mention.head or entity.text
             readings.append(Reading(entity, meaning, sense.names, sense.ambiguous))
         return readings
 

@@ -114,7 +114,7 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     if mention.type is not None and not mention.names:
         return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     surface = place.text[mention.start : mention.end]
-    listed = abbreviations().get(surface)
+    listed = abbreviations().get(surface) if mention.head is None else None
     if listed is None and not mention.names:  # `cp` in a note without capitals
         listed = abbreviations().get(surface.upper())
     measurement = _measurement(mention, mention.names, place, store)
