@@ -28,7 +28,7 @@ from spacy.matcher import PhraseMatcher  # noqa: E402
 from spacy.tokens import Doc  # noqa: E402
 
 from fhir_coder.errors import TableError  # noqa: E402
-from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, EntityType, Experiencer, Temporality  # noqa: E402
+from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, Cue, EntityType, Experiencer, Temporality  # noqa: E402
 from fhir_coder.nlp.sentences import ITEM_MARK  # noqa: E402
 from fhir_coder.tables import read_table, split  # noqa: E402
 
@@ -71,6 +71,7 @@ class Asserted:
     assertion: Assertion
     relative: str | None = None
     allergy: bool = False
+    cues: tuple[Cue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,12 @@ class Assertions:
         asserted = []
         for target in targets:
             first, last = tokens.span(target.start - begin, target.end - begin)
-            categories = {cue.rule.category for cue in cues if cue.speaks_of(first, last, target.type)}
+            heard = [cue for cue in cues if cue.speaks_of(first, last, target.type)]
+            categories = {cue.rule.category for cue in heard}
             said = _by_cues(categories, plain[: target.start - begin], plain, target.chronic)
-            asserted.append(_by_section(said, target))
+            places = [(cue.rule.category, *tokens.characters(cue.start, cue.end)) for cue in heard]
+            told = tuple(Cue(category=name, start=begin + start, end=begin + end) for name, start, end in places)
+            asserted.append(replace(_by_section(said, target), cues=told))
         return asserted
 
     def _cues(self, tokens: _Tokens, text: str) -> list[_Cue]:
@@ -179,6 +183,10 @@ class _Tokens:
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the tokens that hold the characters `start`:`end`, as first and behind the last."""
         return bisect_right(self._ends, start), bisect_left(self._starts, end)
+
+    def characters(self, first: int, last: int) -> tuple[int, int]:
+        """Return where the tokens from `first` to the one before `last` start and end."""
+        return self._starts[first], self._ends[last - 1]
 
 
 def _set_reach(cues: Sequence[_Cue], tokens: int) -> None:

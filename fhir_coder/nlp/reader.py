@@ -68,7 +68,7 @@ class Reader:
         chosen = self._senses(text, mentions, sentences, finder)
         if self._recogniser is not None:
             named = [Named(mention, sense) for mention, _, sense in chosen]
-            mentions = merge(text, named, self._recogniser.find([text])[0], self._store)
+            mentions = merge(text, named, self._recogniser.read(text), self._store)
             chosen = self._senses(text, with_definitions(text, mentions, self._store), sentences, finder)
         chosen = _described(text, chosen)
         readings: list[Reading] = []
@@ -189,5 +189,6 @@ def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asser
         section=place.section,
         sentence=place.sentence,
         assertion=assertion,
+        cues=said.cues,
         attributes=attributes,
     )

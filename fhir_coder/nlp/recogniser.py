@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,25 @@ class Span:
     end: int
     type: EntityType
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What was recognised in a text: spans in order, without overlaps, and how likely each word is in none.
+
+    `outside[i]` (0..1) is of the word `text[starts[i]:ends[i]]`; words are in order, and all characters between two of
+    them are white space.
+    """
+
+    spans: Sequence[Span]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    outside: Sequence[float]
+
+    def outside_of(self, start: int, end: int) -> float:
+        """Return how likely `text[start:end]` holds no word of an entity; 1 where there is no word."""
+        words = range(bisect_right(self.ends, start), bisect_left(self.starts, end))
+        return min((self.outside[word] for word in words), default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +140,24 @@ class Recogniser:
         """Return the spans of each text, in order, without overlaps."""
         # Each on its own: the 8-bit model rounds by the largest value of a batch, so a text that shared its batch with
         # others could be read another way next time.
-        return [self._find(text) for text in texts]
+        return [list(self.read(text).spans) for text in texts]
 
-    def _find(self, text: str) -> list[Span]:
-        found: list[Span] = []
+    def read(self, text: str) -> Recognised:
+        """Return what is recognised in a text."""
+        spans: list[Span] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        outside: list[float] = []
         taken_apart = blocks(text)
         while some := list(islice(taken_apart, _BLOCKS)):
             parts = [part for start, end in some for part in self._parts(read_words(text, start, end))]
             for part, scores in zip(parts, self._scores(parts), strict=True):
-                found.extend(self._spans(part, scores))
-        return found
+                spans.extend(self._spans(part, scores))
+                first, last = part.windows[0].own_first, part.windows[-1].own_last
+                starts.extend(part.words.starts[first:last])
+                ends.extend(part.words.ends[first:last])
+                outside.extend(np.exp(scores[:, self._tags.outside]).tolist())
+        return Recognised(spans, starts, ends, outside)
 
     def _parts(self, words: Words) -> list[_Part]:
         sizes = [len(self._pieces.of(word)) for word in words.texts]

@@ -60,8 +60,8 @@ class TagSet:
                 fits = is_open and label_before == label
                 must_go_on = is_open and label_before in closes
                 self._follows[before, after] = fits if goes_on else not must_go_on
-        outside = next((position for position, (place, _) in enumerate(parts) if place == "O"), 0)
-        self.nothing: Scores = np.where(np.arange(count) == outside, np.float32(0), np.float32(-30))
+        self.outside = next((position for position, (place, _) in enumerate(parts) if place == "O"), 0)
+        self.nothing: Scores = np.where(np.arange(count) == self.outside, np.float32(0), np.float32(-30))
         # Of a label's tags all speak for it, whichever is the best.
         self._of_label = np.array([[label == other for _, other in parts] for _, label in parts], dtype=np.float32)
 
