@@ -99,13 +99,13 @@ _VECTORS = """
 import json, sys, time
 from pathlib import Path
 from fhir_coder.linking import dense
-from fhir_coder.linking.encoder import Encoder, embedded_folder
+from fhir_coder.linking.encoder import Encoder, minilm_folder
 from fhir_coder.terminology.stored_release import StoredRelease
 asked = json.load(sys.stdin)
-encoder = Encoder(embedded_folder(), "mean")
-encoder.encode(asked["texts"][:100])
+encoder = Encoder(minilm_folder(), "mean")
+encoder.encode_names(asked["texts"][:100], lambda names: None)
 begun = time.perf_counter()
-encoder.encode(asked["texts"])
+encoder.encode_names(asked["texts"], lambda names: None)
 spent = time.perf_counter() - begun
 print(json.dumps([spent, sum(len(dense.encoded_names(StoredRelease(Path(place)))) for place in asked["releases"])]))
 """

@@ -5,6 +5,8 @@
     ├── TableError              a table under mappings/ is malformed
     ├── TerminologyError        the concept store is missing, broken or of another version
     ├── TrainingError           a recogniser cannot be trained on what was given
+    ├── BenchmarkError          a benchmark cannot be run: its server cannot be reached or did not start
+    ├── CertificateError        development certificates cannot be made or are incomplete
     ├── InputError              an input cannot be read as a note; the input is at fault
     │   ├── UnsupportedError    the input is well-formed, but of a kind that is not read
     │   └── CorpusError         annotated notes cannot be read; the message names file and line
@@ -36,6 +38,14 @@ class TerminologyError(FhirCoderError):
 
 class TrainingError(FhirCoderError):
     """A recogniser cannot be trained: the corpora or the base model cannot be used."""
+
+
+class BenchmarkError(FhirCoderError):
+    """A benchmark cannot be run: its server cannot be reached, did not start, or there is nothing to ask it."""
+
+
+class CertificateError(FhirCoderError):
+    """Development certificates cannot be written, or some of those that are there are missing."""
 
 
 class InputError(FhirCoderError):

@@ -55,8 +55,25 @@ Certainty = Literal["certain", "possible", "hypothetical"]
 Temporality = Literal["current", "historical", "future"]
 Experiencer = Literal["patient", "family", "other"]
 
-Stage = Literal["exact", "normalised", "mapped", "lexical", "dense"]
+Stage = Literal["exact", "normalised", "mapped", "repaired", "dense", "lexical"]
 """Where a candidate came from, the most certain first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a part of a note's text stood in what it was read out of."""
+
+    start: int
+    end: int
+    place: str  # "page 2", "section 10160-0 Medications", "nonXMLBody, page 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """An attachment of the note's document from which the text was not taken."""
+
+    place: str  # FHIRPath
+    reason: str  # why not: it is the same in another form, or it could not be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +98,11 @@ class Note:
     # Transaction entries that the intake made (Patient, Encounter, DocumentReference) and that are
     # written together with the coded resources. Plain FHIR dicts with "fullUrl" and "request".
     context: tuple[Mapping[str, Any], ...] = ()
+    # Of a text that was read out of a PDF, a CDA document: its pages, its sections, in order. Empty for plain text.
+    origins: tuple[Origin, ...] = ()
+    # The attachment the text was taken from (FHIRPath), and the document's other attachments.
+    attachment: str | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +127,15 @@ class Assertion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cue:
+    """Words of the note that decided on an entity's assertion ("denies"), and what they say."""
+
+    category: str  # of medspaCy's ConText rules and mappings/context_rules.csv: NEGATED_EXISTENCE, FAMILY ...
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A concept that may be meant by an entity."""
 
@@ -115,20 +146,35 @@ class Candidate:
     score: float  # 0..1
     matched: str  # the name of the concept that matched
     stage: Stage
-    barred: str = ""  # why it must not be chosen, though it may be the best: it is a header, it is retired
+    # Why it must not be chosen, though it may be the best: it is a header, it is retired, it is for the other sex.
+    barred: str = ""
+    reason: str = ""  # why it was chosen, or why it was not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the choice of a code, in words that a coder can check: "E11.9 -> E11.22, because ..."."""
+
+    rule: str  # name, patient, site, detail, same problem, combination, encounter, screening (`coding`)
+    before: str  # the code before; "" at the first step
+    after: str  # the code that the step led to, or that it kept
+    reason: str
+    spans: tuple[tuple[int, int], ...] = ()  # of the note's words that speak for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """A chosen code. `reason` says in a sentence why it was chosen."""
+    """A chosen code. `reason` says in a sentence why it was chosen, `steps` how the note's context led to it."""
 
     system: str
     code: str
     display: str
     version: str
-    score: float
+    score: float  # of the candidate that the choice began with
     stage: Stage
     reason: str
+    matched: str = ""  # the name of that candidate
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +188,7 @@ class Entity:
     section: str | None = None
     sentence: tuple[int, int] = (0, 0)  # start and end of the sentence it stands in
     assertion: Assertion = Assertion()
+    cues: tuple[Cue, ...] = ()  # what decided on it; none where nothing did, or the section
     # Medication: see nlp.dosage.read_dosage. Test: see nlp.measurement.read_measurement, and category (of FHIR
     # Observations). Problem and device: see nlp.findings.read_findings. spans: where some of them stand.
     # Family: relative.
@@ -176,6 +223,21 @@ class Relation:
     score: float  # 0..1, how sure it is
 
 
+RemarkKind = Literal[
+    "excludes1", "code-first", "use-additional", "combination", "history", "family-history", "contradiction", "sequence"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """What a coder should know of the ICD-10-CM codes of a note together: a conflict, an order, a further code."""
+
+    kind: RemarkKind
+    codes: tuple[str, ...]  # ICD-10-CM, in the order in which they are to be written
+    text: str
+    spans: tuple[tuple[int, int], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodedNote:
     """A note with all that was read out of it."""
@@ -184,3 +246,4 @@ class CodedNote:
     sections: tuple[Section, ...] = ()
     entities: tuple[Entity, ...] = ()
     relations: tuple[Relation, ...] = ()
+    remarks: tuple[Remark, ...] = ()

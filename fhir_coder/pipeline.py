@@ -1,6 +1,6 @@
 """READ FIRST. The stages in order: a note is read, its entities are linked, and codes are chosen.
 
-    Note -> nlp.reader -> linking.linker -> coding.choose -> CodedNote -> fhir.bundle
+    Note -> nlp.reader -> linking.linker -> coding.note_choice -> CodedNote -> fhir.bundle
 
 `Coder` holds what is loaded once; every stage takes frozen records and returns new ones.
 """
@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fhir_coder.coding.choose import choose
+from fhir_coder.coding.note_choice import NoteChoice
 from fhir_coder.errors import InputError
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.encoder import Encoder
@@ -40,6 +40,7 @@ class Coder:
         recogniser = recogniser_folder(settings.recogniser)
         self.reader = Reader(self.store, Recogniser.load(recogniser) if recogniser else None)
         self._relations = Relations(self.store)
+        self._choice = NoteChoice(self.store)
         model = encoder_folder(settings)
         self.linker = Linker(
             self.store,
@@ -82,13 +83,21 @@ class Coder:
 
         Raises `InputError` when the code system is unknown.
         """
-        if system not in CODE_SYSTEMS:
-            raise InputError(
-                f"unknown code system {system!r}: use one of {', '.join(CODE_SYSTEMS)}",
-                place="system",
-                code="code-invalid",
-            )
-        return self.linker.lookup(text, CODE_SYSTEMS[system], top)
+        return self.lookup_many([(system, text)], top)[0]
+
+    def lookup_many(self, pairs: Sequence[tuple[str, str]], top: int = 5) -> list[tuple[Candidate, ...]]:
+        """Return what `lookup` does for each (code system, text), in order; what can be done at once is.
+
+        Raises `InputError` when a code system is unknown.
+        """
+        for system, _ in pairs:
+            if system not in CODE_SYSTEMS:
+                raise InputError(
+                    f"unknown code system {system!r}: use one of {', '.join(CODE_SYSTEMS)}",
+                    place="system",
+                    code="code-invalid",
+                )
+        return self.linker.lookup_many([(text, CODE_SYSTEMS[system]) for system, text in pairs], top)
 
     def _code(self, notes: list[Note], min_confidence: float | None) -> list[CodedNote]:
         threshold = self.settings.min_confidence if min_confidence is None else min_confidence
@@ -109,16 +118,16 @@ class Coder:
         linked = iter(self.linker.link(queries))
         coded = []
         for note, (sections, readings) in zip(notes, read, strict=True):
-            entities = tuple(self._coded(reading, next(linked), threshold) for reading in readings)
+            drafts = [_linked(reading, next(linked)) for reading in readings]
+            chosen, remarks = self._choice.choose(note, sections, drafts, threshold)
+            entities = tuple(map(self._with_category, chosen))
             relations = self._relations.read(note.text, entities)
-            coded.append(CodedNote(note=note, sections=sections, entities=entities, relations=relations))
+            coded.append(
+                CodedNote(note=note, sections=sections, entities=entities, relations=relations, remarks=remarks)
+            )
         return coded
 
-    def _coded(self, reading: Reading, candidates: tuple[Candidate, ...], threshold: float) -> Entity:
-        if reading.ambiguous:
-            return replace(reading.entity, abstained=reading.ambiguous)
-        codings, abstained = choose(candidates, threshold)
-        entity = replace(reading.entity, candidates=candidates, codings=codings, abstained=abstained)
+    def _with_category(self, entity: Entity) -> Entity:
         test = entity.coding(LOINC)
         concept = self.store.concept(LOINC, test.code) if test else None
         category = dict(self.store.properties(concept)).get("category") if concept else None
@@ -141,6 +150,12 @@ class Coder:
         return self.reader.read(note.text)
 
 
+def _linked(reading: Reading, candidates: tuple[Candidate, ...]) -> Entity:
+    if reading.ambiguous:
+        return replace(reading.entity, abstained=reading.ambiguous)
+    return replace(reading.entity, candidates=candidates)
+
+
 def _patient(note: Note) -> PatientContext:
     age = (note.date.date() - note.birth_date).days if note.date and note.birth_date else None
     return PatientContext(sex=note.sex, age_days=age if age is not None and age >= 0 else None)
@@ -154,4 +169,4 @@ def _strength(attributes: Mapping[str, Any]) -> str:
 
 
 def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:
-    return DenseIndex(store, vectors_folder(settings), Encoder(model, settings.encoder_pooling))
+    return DenseIndex(store, vectors_folder(settings), Encoder(model, settings.encoder_pooling, settings.encoder_instruction))

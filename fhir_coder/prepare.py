@@ -21,8 +21,8 @@ from rich.progress import (
 )
 
 from fhir_coder.errors import TerminologyError
-from fhir_coder.linking import dense, lexical
-from fhir_coder.linking.encoder import Encoder, embedded_folder
+from fhir_coder.linking import dense, lexical, spelling
+from fhir_coder.linking.encoder import Encoder, embedded_encoder, minilm_folder
 from fhir_coder.model import CODE_SYSTEMS
 from fhir_coder.settings import Settings
 from fhir_coder.tables import folder
@@ -40,7 +40,7 @@ from fhir_coder.terminology.release import Import
 from fhir_coder.terminology.stored_release import StoredRelease
 
 _EMBEDDED = "embedded"
-_CODE = [Path(str(module.__file__)) for module in (normalise, keys, writer, lexical)]
+_CODE = [Path(str(module.__file__)) for module in (normalise, keys, writer, lexical, spelling)]
 
 
 def terminology_root(settings: Settings) -> Path:
@@ -145,7 +145,7 @@ def _embedded_digest(release: Embedded) -> str:
 
 
 def code_digest() -> str:
-    """Return a digest of what the numbers of names and the trigram index are made by: another one makes them anew."""
+    """Return a digest of what the numbers and the indexes of names are made by: another one makes them anew."""
     digest = sha256((folder("mappings") / "common_words.csv").read_bytes())
     for path in _CODE:
         digest.update(path.read_bytes())
@@ -181,12 +181,14 @@ def _store_anew(place: Path, manifest: Manifest, code: str, progress: Progress) 
 
 
 def store_and_index(imported: Import, work: Path, progress: Progress) -> list[Stored]:
-    """Store the releases of an import below the folder `work`, with their trigram indexes."""
+    """Store the releases of an import below the folder `work`, with the indexes of their trigrams and words."""
     stored = store(imported, work, counting(progress, "Names: "))
     for each in stored:
         release = StoredRelease(each.folder)
         advance = counting(progress, "Trigrams: ")
         lexical.build(release, each.folder, lambda names: advance(each.release.title, names))  # noqa: B023
+        words = counting(progress, "Words: ")
+        spelling.build(release, each.folder, lambda names: words(each.release.title, names))  # noqa: B023
         release.close()
     return stored
 
@@ -215,12 +217,16 @@ def encoder_folder(settings: Settings) -> Path | None:
     """Return the folder of the configured encoder's model, or None when there is to be none."""
     if settings.encoder == "none":
         return None
-    return embedded_folder() if settings.encoder == "minilm" else Path(settings.encoder)
+    known = {"embedded": embedded_encoder, "minilm": minilm_folder}.get(settings.encoder)
+    return known() if known else Path(settings.encoder)
 
 
 def vectors_folder(settings: Settings) -> str:
     """Return where, in the folder of a release, the vectors of the configured encoder are: each has its own."""
-    return f"vectors-{sha256(f'{settings.encoder} {settings.encoder_pooling}'.encode()).hexdigest()[:8]}"
+    model = f"{dense.FORMAT} {settings.encoder} {settings.encoder_pooling}"
+    if settings.encoder == "embedded":  # another version of the program may come with another one
+        model += (embedded_encoder() / "config.json").read_text(encoding="utf-8")
+    return f"vectors-{sha256(model.encode()).hexdigest()[:8]}"
 
 
 def build_vectors(place: Path, settings: Settings, progress: Progress) -> None:

@@ -14,7 +14,7 @@ _SHORT_NAMES = {uri: name for name, uri in CODE_SYSTEMS.items()}
 
 
 def as_dict(coded: CodedNote) -> dict[str, Any]:
-    """Return a coded note as plain JSON data: note, sections, entities, relations."""
+    """Return a coded note as plain JSON data: note, sections, entities, relations, remarks."""
     note = coded.note
     return {
         "note": {
@@ -24,10 +24,14 @@ def as_dict(coded: CodedNote) -> dict[str, Any]:
             "document": note.document,
             "date": note.date.isoformat() if note.date else None,
             "text": note.text,
+            "attachment": note.attachment,
+            "origins": [asdict(origin) for origin in note.origins],
+            "passed_over": [asdict(each) for each in note.passed_over],
         },
         "sections": [asdict(section) for section in coded.sections],
         "entities": [_entity(entity) for entity in coded.entities],
         "relations": [_relation(relation) for relation in coded.relations],
+        "remarks": [asdict(remark) for remark in coded.remarks],
     }
 
 
@@ -109,6 +113,7 @@ def _entity(entity: Entity) -> dict[str, Any]:
         "type": entity.type.value,
         "section": entity.section,
         "assertion": asdict(entity.assertion),
+        "cues": [asdict(cue) for cue in entity.cues],
         "attributes": dict(entity.attributes),
         "codings": [asdict(coding) for coding in entity.codings],
         "candidates": [asdict(candidate) for candidate in entity.candidates],

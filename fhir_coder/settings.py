@@ -33,14 +33,19 @@ class Settings(BaseSettings):
     )
 
     encoder: str = Field(
-        default="minilm",
-        description="Encoder of the dense stage: 'minilm' (the embedded all-MiniLM-L6-v2), 'none', or a folder that "
-        "holds a Hugging Face model.",
+        default="embedded",
+        description="Encoder of the dense stage: 'embedded', 'minilm' (all-MiniLM-L6-v2, where it is installed), "
+        "'none', or a folder that holds a Hugging Face model (see 'fhir-coder train encoder').",
     )
-    encoder_pooling: Literal["mean", "cls"] = Field(default="mean", description="How token vectors become one vector.")
+    encoder_pooling: Literal["mean", "cls", "last"] = Field(
+        default="mean", description="How the vectors of a text's tokens become one: their mean, the first, or the last."
+    )
+    encoder_instruction: str = Field(
+        default="", description="What the encoder reads before a description that is looked up, and not before names."
+    )
 
     recogniser: str = Field(
-        default="none",
+        default="embedded",
         description="Trained recogniser of entities: 'embedded', 'none', or a folder that holds a Hugging Face token "
         "classifier (see 'fhir-coder train ner').",
     )
@@ -55,13 +60,98 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=50_000_000, ge=1, description="Largest HTTP body or MLLP message, in bytes.")
 
+    attachment_seconds: float = Field(
+        default=30.0, gt=0, description="Seconds that the reading of one HTML, RTF, PDF or CDA attachment may take."
+    )
+    attachment_memory: int = Field(
+        default=1024, ge=256, description="Megabytes of address space of a process that reads attachments."
+    )
+    attachment_readers: int = Field(default=2, ge=1, le=64, description="Processes that read attachments.")
+    attachment_origins: list[HttpUrl] = Field(
+        default_factory=list,
+        description="Servers beside the FHIR server from which an attachment's url may be fetched, such as "
+        "https://files.example.org; their addresses must be public.",
+    )
+
     ai_security_label: bool = Field(
         default=True, description="Mark every written resource with the AIAST security label in meta.security."
     )
 
     host: str = Field(default="127.0.0.1", description="Address the service listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
+
+    mllp: Literal["off", "tcp", "tls", "both"] = Field(
+        default="tcp", description="Take HL7 v2 messages over MLLP: not at all, in clear text, with TLS, or both."
+    )
     mllp_port: int = Field(default=2575, ge=0, le=65535, description="MLLP port; 0 takes a free one.")
+    mllp_tls_port: int = Field(default=2576, ge=0, le=65535, description="MLLP port with TLS; 0 takes a free one.")
+    mllp_tls_certificate: Path | None = Field(
+        default=None, description="Certificate of MLLP, with its chain (PEM); 'fhir-coder certificates'."
+    )
+    mllp_tls_key: Path | None = Field(default=None, description="Private key of that certificate (PEM, unencrypted).")
+    mllp_tls_client_ca: Path | None = Field(
+        default=None, description="If given, senders over TLS must have a certificate that this authority (PEM) issued."
+    )
+    mllp_connections: int = Field(default=500, ge=1, description="MLLP connections at one time; more are turned away.")
+    mllp_timeout: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds for the next megabyte of a message that has begun, and for a sender to read its answer.",
+    )
+    hl7v2_charset: str = Field(
+        default="UNICODE UTF-8",
+        description="Character set of HL7 v2 messages that state none in MSH-18, by its name in HL7 table 0211.",
+    )
+    hl7v2_adt: Literal["update", "create"] = Field(
+        default="update",
+        description="What ADT messages do with a Patient, Encounter or merged Patient that the server has: 'update' it, "
+        "or only 'create' what is missing.",
+    )
+    hl7v2_validation: Literal["off", "refuse"] = Field(
+        default="off",
+        description="Whether HL7 v2 messages must have the structure of their type and version (judged by hl7apy, some "
+        "50 messages a second).",
+    )
+
+    line_protocol: Literal["off", "tcp", "tls", "both"] = Field(
+        default="off", description="Serve the line protocol: not at all, in clear text, with TLS, or both."
+    )
+    line_host: str = Field(default="127.0.0.1", description="Address the line protocol listens on.")
+    line_port: int = Field(
+        default=8901,
+        ge=0,
+        le=65531,
+        description="First of five ports in clear text: ICD-10-CM, SNOMED CT, LOINC, RxNorm, HCPCS; 0 takes free ones.",
+    )
+    line_tls_port: int = Field(
+        default=8911,
+        ge=0,
+        le=65531,
+        description="First of the five ports with TLS, in the same order; 0 takes free ones.",
+    )
+    line_tls_certificate: Path | None = Field(
+        default=None, description="Certificate of the line protocol, with its chain (PEM); 'fhir-coder certificates'."
+    )
+    line_tls_key: Path | None = Field(default=None, description="Its private key (PEM, unencrypted).")
+    line_tls_client_ca: Path | None = Field(
+        default=None, description="If given, clients over TLS must have a certificate that this authority (PEM) issued."
+    )
+    line_workers: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Processes that answer the line protocol, each with its own coder; 0 shares that of the service.",
+    )
+    line_queue: int = Field(
+        default=10_000, ge=1, description="Lines that may wait; while so many do, nothing is read from clients."
+    )
+    line_connections: int = Field(
+        default=500, ge=1, description="Connections of the line protocol at one time; more are turned away."
+    )
+    line_max_bytes: int = Field(default=4096, ge=32, description="Longest line, in bytes.")
+    line_timeout: float = Field(
+        default=30.0, gt=0, description="Seconds for the rest of a line, and for a client to read its answers."
+    )
 
     out: Path | None = Field(default=None, description="Folder that receives the coded resources as NDJSON.")
     server: HttpUrl | None = Field(default=None, description="Base URL of the FHIR server that receives the resources.")

@@ -35,6 +35,14 @@ def coder() -> Iterator[Coder]:
 
 
 @pytest.fixture(scope="session")
+def dictionary_coder() -> Iterator[Coder]:
+    """A coder without models: what the dictionary, the rules and the tables do."""
+    loaded = Coder.from_settings(Settings.load(encoder="none", recogniser="none"))
+    yield loaded
+    loaded.store.close()
+
+
+@pytest.fixture(scope="session")
 def store(coder: Coder) -> ConceptStore:
     """The concept store."""
     return coder.store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fhir_coder.model import CODE_SYSTEMS, Candidate, Coding
 
@@ -12,6 +13,7 @@ _REASONS = {
     "exact": "the text is a name of the concept: {matched}",
     "normalised": "the text is, but for inflection, spelling or word order, a name of the concept: {matched}",
     "mapped": "a map leads here from the concept {matched}",
+    "repaired": "the text is, when its misspelt or shortened words are repaired, a name of the concept: {matched}",
     "lexical": "the text is spelt like a name of the concept: {matched}",
     "dense": "the text means nearly the same as a name of the concept: {matched}",
 }
@@ -50,7 +52,41 @@ def _coding(candidate: Candidate) -> Coding:
         score=candidate.score,
         stage=candidate.stage,
         reason=_REASONS[candidate.stage].format(matched=candidate.matched),
+        matched=candidate.matched,
     )
+
+
+def explained(
+    candidates: Sequence[Candidate], codings: Sequence[Coding], min_confidence: float
+) -> tuple[Candidate, ...]:
+    """Return the candidates, each with why it was chosen or why it was not."""
+    chosen = {coding.system: coding for coding in codings}
+    best = {each.system: max(other.score for other in candidates if other.system == each.system) for each in candidates}
+    return tuple(
+        replace(each, reason=each.reason or _why(each, chosen.get(each.system), best[each.system], min_confidence))
+        for each in candidates
+    )
+
+
+def _why(candidate: Candidate, chosen: Coding | None, best: float, min_confidence: float) -> str:
+    if chosen and chosen.code == candidate.code:
+        return f"chosen: {chosen.steps[-1].reason if chosen.steps else chosen.reason}"
+    if candidate.barred:
+        return f"not chosen: {candidate.barred}"
+    if candidate.score < min_confidence:
+        return f"not chosen: its score is below {min_confidence:.2f}"
+    if chosen is None:
+        return "not chosen: it does not stand alone" if candidate.score == best else "not chosen: another fits better"
+    passed = next(
+        (step for step in chosen.steps if step.before == candidate.code and step.after != candidate.code), None
+    )
+    if passed:
+        return f"gave way to {passed.after}: {passed.reason}"
+    if candidate.score < chosen.score:
+        return (
+            f"not chosen: {chosen.matched or chosen.display} fits better ({candidate.score:.2f} < {chosen.score:.2f})"
+        )
+    return f"not chosen: the context speaks for {chosen.code}"
 
 
 def _reason(best: dict[str, list[Candidate]], min_confidence: float) -> str:

@@ -7,6 +7,8 @@ a power cut loses it. It is a table in an SQLite file of the data folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
+
+from fhir_coder.delivery.group_commit import GroupCommit
 
 State = Literal["received", "coded", "failed"]
 
@@ -73,9 +77,17 @@ class Inbox:
         self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         event.listen(self._engine, "connect", _prepare_connection)
         _METADATA.create_all(self._engine)
+        self._commits = GroupCommit(self._write)
 
     def store(self, kind: str, payload: bytes, key: str) -> int:
         """Store a message, synced to disk, and return its id; for a key that is known, the id it has already."""
+        return self.submit(kind, payload, key).result()
+
+    def submit(self, kind: str, payload: bytes, key: str) -> Future[int]:
+        """Return at once what will hold the id of `store`. Messages that wait at the same time share one sync.
+
+        A disk at fault raises SQLAlchemyError from its `result`.
+        """
         now = _now()
         row = {
             "kind": kind,
@@ -86,10 +98,18 @@ class Inbox:
             "received": now,
             "changed": now,
         }
+        return self._commits.submit(row, len(payload))
+
+    def _write(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+        new = insert(_INBOX).on_conflict_do_nothing(index_elements=["key"]).returning(_INBOX.c.key, _INBOX.c.id)
         with self._engine.begin() as connection:
-            connection.execute(insert(_INBOX).values(row).on_conflict_do_nothing(index_elements=["key"]))
-            found: int = connection.execute(select(_INBOX.c.id).where(_INBOX.c.key == key)).scalar_one()
-        return found
+            # One statement for all rows: after each one, this thread would wait for those that read messages.
+            ids = {row.key: row.id for row in connection.execute(new, rows)}
+            known = [row["key"] for row in rows if row["key"] not in ids]
+            if known:
+                found = connection.execute(select(_INBOX.c.key, _INBOX.c.id).where(_INBOX.c.key.in_(known)))
+                ids |= {row.key: row.id for row in found}
+        return [ids[row["key"]] for row in rows]
 
     def take(self) -> Item | None:
         """Return the oldest message that is not done, or None, and count the attempt.
@@ -129,7 +149,8 @@ class Inbox:
         return found | {row[0]: row[1] for row in rows}
 
     def close(self) -> None:
-        """Close the file."""
+        """Store what waits, and close the file."""
+        self._commits.close()
         self._engine.dispose()
 
     def _set(self, item: Item, **values: Any) -> None:

@@ -21,6 +21,7 @@ import orjson
 
 from fhir_coder.errors import ConformanceError
 from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION
+from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
 
 Json = Mapping[str, Any]
 Problem = tuple[str, str]  # element, what is wrong
@@ -114,6 +115,7 @@ _CODED: Mapping[str, str] = {
 }
 _DERIVED = frozenset({*_CODED, "FamilyMemberHistory"})
 _CODING = ("system", "version", "code", "display")
+_STATED = ("system", "code")
 
 # The extensions that our resources bear: the names of their parts, all required, and the types.
 _EXTENSIONS: Mapping[str, tuple[list[str], list[str]]] = {
@@ -291,12 +293,15 @@ def _codings(resource: Json) -> Iterator[Problem]:
         concepts += [("component.code", each.get("code", {})) for each in resource.get("component", ())]
     if resource_type == "FamilyMemberHistory":
         concepts += [("condition.code", each.get("code", {})) for each in resource.get("condition", ())]
+    # Of a code that somebody else stated (a diagnosis of an HL7 v2 message), the release is seldom known.
+    is_ours = any(each.get("system") == IDENTIFIER_SYSTEM for each in resource.get("identifier", ()))
+    required = _CODING if is_ours else _STATED
     for element, concept in concepts:
         yield from _extensions(f"{element}.extension", concept)
         if "text" not in concept and "coding" not in concept:
             yield element, "has neither codings nor text"
         for coding in concept.get("coding", ()):
-            for missing in (name for name in _CODING if not coding.get(name)):
+            for missing in (name for name in required if not coding.get(name)):
                 yield f"{element}.coding.{missing}", "is missing"
 
 

@@ -1,4 +1,9 @@
-"""A problem of the patient: https://hl7.org/fhir/R4/condition.html, US Core 8.0 problems and health concerns."""
+"""A problem of the patient: https://hl7.org/fhir/R4/condition.html, US Core 8.0 problems and health concerns.
+
+What is over is an inactive Condition with the code of the disease, not with the Z code that a claim carries in its
+place (Z85.3, I25.2): a search for the disease finds it, and its status says that it is over. The Z code is among the
+ranked candidates (`coding/history.py`).
+"""
 
 from __future__ import annotations
 

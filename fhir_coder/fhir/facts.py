@@ -99,10 +99,13 @@ def kind_of(entity: Entity) -> Kind | None:
     if entity.attributes.get("ambiguous"):
         # "MS" may be a disease, a drug or the mental status: nothing is stated that could be written.
         return None
+    if _is_allergy(entity) and entity.assertion.experiencer == "patient":
+        return "AllergyIntolerance"
+    if "recognised" in entity.attributes and not entity.codings:
+        # Words that only a model takes for something: for a person to look at, not for a chart, but for an allergy.
+        return None
     if entity.assertion.experiencer == "family":
         return "FamilyMemberHistory" if entity.type in PROBLEM_TYPES else None
-    if _is_allergy(entity):
-        return "AllergyIntolerance"
     if entity.type in PROBLEM_TYPES:
         # "Penicillin (hives)": the hives are the reaction to something, not a problem that the patient has.
         return None if entity.section == "allergies" else "Condition"

@@ -1,4 +1,8 @@
-"""A problem of a relative: https://hl7.org/fhir/R4/familymemberhistory.html."""
+"""A problem of a relative: https://hl7.org/fhir/R4/familymemberhistory.html.
+
+It keeps the code of the disease: the resource says whose it is. The code of a family history that a claim carries for
+the patient (Z80-Z84) is among the ranked candidates (`coding/history.py`).
+"""
 
 from __future__ import annotations
 

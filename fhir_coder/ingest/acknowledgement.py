@@ -11,7 +11,8 @@ import re
 from datetime import UTC, datetime
 
 from fhir_coder.errors import InputError
-from fhir_coder.ingest.hl7v2 import Delimiters, Message, Segment, escape, read_header
+from fhir_coder.ingest.hl7v2 import Message, Segment, read_header
+from fhir_coder.ingest.hl7v2_escape import Delimiters, escape
 
 _OURS = Delimiters()
 # Table 0155: whether (a success, a failure) is to be acknowledged.

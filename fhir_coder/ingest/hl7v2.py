@@ -1,41 +1,34 @@
-r"""HL7 v2 messages in ER7 ("pipehat") form, split by their own delimiters.
+r"""READ FIRST in the HL7 v2 half of this folder: messages in ER7 ("pipehat") form, split by their own delimiters.
 
-Source: HL7 v2.5.1, chapter 2, sections 2.5 (delimiters), 2.7 (escape sequences) and 2.15.9 (MSH).
+    bytes -> hl7v2_batch.split_messages -> parse -> Message -> hl7v2_content.read_message -> notes and records
+
+Source: HL7 v2.5.1, chapter 2, sections 2.5 (delimiters), 2.10.2 (continuation) and 2.15.9 (MSH).
 General parsers were measured to be too slow for intake and to lose segments that end in LF or CRLF,
-so this one is ours: it splits, it does not judge. What a message means is told in `mdm`.
+so this one is ours: it splits, it does not judge. What a message means is told in `hl7v2_content`.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from itertools import pairwise
 from string import punctuation
 
 from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.hl7v2_escape import Delimiters, unescape
 from fhir_coder.ingest.hl7v2_tables import mapped
 from fhir_coder.ingest.text import decode_text, without_controls
 
+DEFAULT_CHARSET = "UNICODE UTF-8"
+
 # ISO 8859-1 maps every byte, so a header can be looked at before its charset (MSH-18) is known.
 _ANY_BYTE = "iso8859-1"
-_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_MESSAGE_START = re.compile(rb"^MSH(?=[^\w\s])", re.MULTILINE)
-_ENVELOPE = re.compile(rb"^(?:FHS|BHS|BTS|FTS)[^\w\s][^\n]*\n?", re.MULTILINE)
+_WIDE = ((codecs.BOM_UTF16_LE, b"M\x00S\x00H\x00", "utf-16-le"), (codecs.BOM_UTF16_BE, b"\x00M\x00S\x00H", "utf-16-be"))
 _TEXT_SEGMENTS = ("OBX", "NTE")
+_JAPANESE = "iso2022_jp_ext"  # Python's name for JIS X 0201, 0208 and 0212 together
 _NULL = '""'  # "delete the value", section 2.5.3; for intake the same as no value
-
-
-@dataclass(frozen=True, slots=True)
-class Delimiters:
-    """The five characters of MSH-1 and MSH-2."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +46,68 @@ class Message:
     delimiters: Delimiters
     charset: str
     segments: tuple[Segment, ...]
+    _first: dict[str, Segment] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_first", {segment.name: segment for segment in reversed(self.segments)})
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of that name, or None."""
-        return next((segment for segment in self.segments if segment.name == name), None)
+        return self._first.get(name)
 
-    def repetitions(self, segment: Segment | None, field: int) -> tuple[str, ...]:
+    def all(self, name: str) -> tuple[Segment, ...]:
+        """Return the segments of that name, in order."""
+        return tuple(segment for segment in self.segments if segment.name == name) if name in self._first else ()
+
+    def repetitions(self, segment: Segment | None, number: int) -> tuple[str, ...]:
         """Return the raw repetitions of a field; none when it is empty."""
-        if segment is None or field > len(segment.fields) or not segment.fields[field - 1]:
+        if segment is None or number > len(segment.fields) or not segment.fields[number - 1]:
             return ()
-        return tuple(segment.fields[field - 1].split(self.delimiters.repetition))
+        return tuple(segment.fields[number - 1].split(self.delimiters.repetition))
 
     def component(self, raw: str, component: int, subcomponent: int = 1) -> str:
         """Return a component of one raw repetition, unescaped and stripped; "" when there is none."""
-        parts = raw.split(self.delimiters.component)
+        parts = raw.split(self.delimiters.component, component)
         if component > len(parts):
             return ""
-        pieces = parts[component - 1].split(self.delimiters.subcomponent)
-        if subcomponent > len(pieces) or pieces[subcomponent - 1] == _NULL:
-            return ""
-        return without_controls(self.text(pieces[subcomponent - 1])).strip()
+        pieces = parts[component - 1].split(self.delimiters.subcomponent, subcomponent)
+        return self._read(pieces[subcomponent - 1]) if subcomponent <= len(pieces) else ""
 
-    def value(self, name: str, field: int, component: int = 1) -> str:
+    def components(self, raw: str, count: int) -> list[str]:
+        """Return the first `count` components of one raw repetition, each without its further subcomponents."""
+        parts = raw.split(self.delimiters.component, count)[:count]
+        found = [self._read(part.split(self.delimiters.subcomponent, 1)[0]) if part else "" for part in parts]
+        return found + [""] * (count - len(found))
+
+    def subcomponents(self, raw: str, component: int, count: int) -> list[str]:
+        """Return the first `count` subcomponents of a component of one raw repetition."""
+        parts = raw.split(self.delimiters.component, component)
+        if component > len(parts) or not parts[component - 1]:
+            return [""] * count
+        pieces = parts[component - 1].split(self.delimiters.subcomponent, count)[:count]
+        return [self._read(piece) for piece in pieces] + [""] * (count - len(pieces))
+
+    def at(self, segment: Segment | None, number: int, component: int = 1, subcomponent: int = 1) -> str:
+        """Return a component of the first repetition of a field; "" when there is none."""
+        if segment is None or number > len(segment.fields):
+            return ""
+        raw = segment.fields[number - 1]
+        if not raw or raw.isalnum():  # no delimiter: most values, and a fifth of the time
+            return raw if component == subcomponent == 1 else ""
+        return self.component(raw.split(self.delimiters.repetition, 1)[0], component, subcomponent)
+
+    def value(self, name: str, number: int, component: int = 1) -> str:
         """Return a component of the first repetition in the first segment of that name; "" when there is none."""
-        repetitions = self.repetitions(self.first(name), field)
-        return self.component(repetitions[0], component) if repetitions else ""
+        return self.at(self._first.get(name), number, component)
 
     def text(self, raw: str) -> str:
         """Return raw text with its escape sequences resolved (section 2.7)."""
         return unescape(raw, self.delimiters, self.charset)
+
+    def _read(self, value: str) -> str:
+        if value.isalnum():
+            return value
+        return "" if not value or value == _NULL else _plain(self.text(value))
 
     def er7(self) -> str:
         """Return the message as it would be sent, with CR segment ends."""
@@ -92,27 +118,24 @@ class Message:
         return self.delimiters.field.join((segment.name, *fields))
 
 
-def parse(raw: bytes) -> Message:
-    """Return the message in `raw`: CR, LF or CRLF segment ends, with or without a byte order mark.
+def parse(raw: bytes, default_charset: str = DEFAULT_CHARSET) -> Message:
+    """Return the message in `raw`: CR, LF or CRLF segment ends, with or without a byte order mark, in any UTF.
+
+    `default_charset`, a name of HL7 table 0211, is that of a message that states none in MSH-18.
 
     Raises `InputError` (place "MSH", "MSH-2", "segment 3"...) for what is not a message, and
     `UnsupportedError` (place "MSH-18") for a character set that is not read.
     """
-    raw = _without_bom(raw)
+    raw, charset = _narrowed(raw)
     header = read_header(raw)
-    name = header.value("MSH", 18) or "UNICODE UTF-8"
-    charset = mapped("MSH-18", name.upper())
-    if charset is None:
-        raise UnsupportedError(
-            "the character set is not read; send UNICODE UTF-8, ASCII or one of ISO 8859", place="MSH-18"
-        )
-    text = decode_text(raw, charset.code, place="MSH-18")
-    return Message(header.delimiters, charset.code, _segments(text, header.delimiters))
+    charset = charset or _charset(header, default_charset)
+    text = decode_text(raw, charset, place="MSH-18")
+    return Message(header.delimiters, charset, _segments(text, header.delimiters))
 
 
 def read_header(raw: bytes) -> Message:
     """Return a message of the MSH segment alone, whatever follows it. Raises `InputError` when there is none."""
-    line = re.split(rb"[\r\n]", _without_bom(raw).lstrip(b"\r\n \t"), maxsplit=1)[0].decode(_ANY_BYTE)
+    line = re.split(rb"[\r\n]", _narrowed(raw)[0].lstrip(b"\r\n \t"), maxsplit=1)[0].decode(_ANY_BYTE)
     if not line.startswith("MSH"):
         raise InputError(
             "the message does not begin with an MSH segment; send one HL7 v2 message in ER7 form",
@@ -123,123 +146,105 @@ def read_header(raw: bytes) -> Message:
     return Message(delimiters, _ANY_BYTE, (_segment(line, delimiters),))
 
 
-def split_messages(raw: bytes) -> list[bytes]:
-    """Return the messages of a file: bare, in MLLP frames, or in a batch (FHS/BHS ... BTS/FTS, which are dropped).
-
-    What stands before the first MSH is returned as a message of its own, for `parse` to name as an error.
-    """
-    raw = _without_bom(raw).translate(None, b"\x0b\x1c").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    raw = _ENVELOPE.sub(b"", raw)
-    starts = [match.start() for match in _MESSAGE_START.finditer(raw)]
-    bounds = [0, *starts, len(raw)]
-    pieces = [raw[start:end] for start, end in pairwise(bounds)]
-    return [piece for piece in pieces if piece.strip()]
-
-
 def message_key(message: Message, raw: bytes) -> str:
     """Return what a message is known by when it comes again: MSH-3, MSH-4, MSH-10 and its body."""
-    names = "\x1f".join(message.value("MSH", field) for field in (3, 4, 10))
+    names = "\x1f".join(message.value("MSH", number) for number in (3, 4, 10))
     return sha256(names.encode() + b"\x1e" + raw).hexdigest()
 
 
-def unescape(raw: str, delimiters: Delimiters, charset: str) -> str:
-    r"""Return `raw` with \F\ \S\ \T\ \R\ \E\ \.br\ and \Xdd\ resolved; an unknown sequence stays as it is."""
-    if delimiters.escape not in raw:
-        return raw
-    return _sequences(delimiters.escape).sub(lambda match: _resolve(match[0], delimiters, charset), raw)
+def _charset(header: Message, default: str) -> str:
+    """Python's name of the character set in MSH-18.
+
+    A repetition names a set to which the text switches by escape sequences of ISO 2022. Only Japanese messages were
+    seen to do so; Python reads all their sets under one name.
+    """
+    stated = [header.component(raw, 1).upper() for raw in header.repetitions(header.first("MSH"), 18)]
+    named = [name for name in stated if name] or [default.upper()]
+    found = [mapped("MSH-18", name) for name in named]
+    if len(named) > 1 and all(each is not None and each.code in ("ascii", _JAPANESE) for each in found):
+        return _JAPANESE
+    if found[0] is None:
+        raise UnsupportedError(
+            "the character set is not read; send UNICODE UTF-8, ASCII or one of ISO 8859", place="MSH-18"
+        )
+    return found[0].code
 
 
-def escape(text: str, delimiters: Delimiters) -> str:
-    r"""Return `text` so that it stands as one subcomponent; line ends become \.br\."""
-    mark = delimiters.escape
-    sequences = {
-        mark: "E",
-        delimiters.field: "F",
-        delimiters.component: "S",
-        delimiters.subcomponent: "T",
-        delimiters.repetition: "R",
-        "\n": ".br",
-    }
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.translate({ord(character): f"{mark}{code}{mark}" for character, code in sequences.items()})
+def _narrowed(raw: bytes) -> tuple[bytes, str]:
+    """The bytes without a byte order mark, and the charset that the mark tells: "" for most.
+
+    UTF-16 is rewritten as UTF-8. A byte that cannot be read becomes the replacement character, which is what is seen
+    where a file was cut in the middle of a character.
+    """
+    for mark, start, charset in _WIDE:
+        if raw.startswith((mark, start)):
+            return raw.removeprefix(mark).decode(charset, "replace").encode(), "utf-8"
+    if raw.startswith(codecs.BOM_UTF8):
+        return raw.removeprefix(codecs.BOM_UTF8), ""
+    return raw, ""
 
 
-@lru_cache(maxsize=8)
-def _sequences(mark: str) -> re.Pattern[str]:
-    mark = re.escape(mark)
-    # A run of \X..\ is one match: a character's bytes may be spread over several. Lengths are bounded.
-    hexadecimal = rf"(?:{mark}X(?:[0-9A-Fa-f]{{2}}){{1,256}}{mark})+"
-    return re.compile(rf"{hexadecimal}|{mark}(?:[FSTREHN]|\.[a-z]{{2}}[+-]?[0-9]{{0,3}}){mark}")
+def _plain(value: str) -> str:
+    # Most values are plain; translating each would take a third of the time of a message.
+    return value.strip() if value.isprintable() else without_controls(value).strip()
 
 
-def _resolve(sequence: str, delimiters: Delimiters, charset: str) -> str:
-    mark = delimiters.escape
-    body = sequence[1:-1]
-    if body.startswith("X"):
-        try:
-            return bytes.fromhex(sequence.replace(f"{mark}X", "").replace(mark, "")).decode(charset)
-        except UnicodeDecodeError:
-            return sequence
-    characters = {
-        "F": delimiters.field,
-        "S": delimiters.component,
-        "T": delimiters.subcomponent,
-        "R": delimiters.repetition,
-        "E": mark,
-        "H": "",  # highlighting on and off
-        "N": "",
-    }
-    if body in characters:
-        return characters[body]
-    # Formatting commands (2.7.4): those that end a line do so; indents and the like carry no text.
-    return "\n" if body[:3] in (".br", ".sp", ".ce") else ""
-
-
-def _delimiters(line: str) -> Delimiters:
-    separator = line[3:4]
-    encoding = line[4:].split(separator, 1)[0] if separator else ""
+@lru_cache(maxsize=64)
+def _marks(encoding: str) -> Delimiters:
+    separator, encoding = encoding[:1], encoding[1:]
     if not _is_mark(separator):
         raise InputError("MSH is not followed by a field separator; send MSH|^~\\&|", place="MSH-1", code="structure")
-    # A fifth character, the truncation mark of v2.7, is allowed and has no meaning here.
     usable = all(map(_is_mark, encoding)) and len({separator, *encoding}) == len(encoding) + 1
     if len(encoding) not in (4, 5) or not usable:
         raise InputError(
             "the encoding characters are not four different marks; send MSH|^~\\&|", place="MSH-2", code="structure"
         )
-    return Delimiters(separator, *encoding[:4])
+    return Delimiters(separator, *encoding)
+
+
+def _delimiters(line: str) -> Delimiters:
+    separator = line[3:4]
+    return _marks(separator + line[4:12].split(separator, 1)[0] if separator else "")
 
 
 def _is_mark(character: str) -> bool:
     return character in punctuation and character != ""
 
 
+@lru_cache(maxsize=64)
+def _segment_start(separator: str) -> re.Pattern[str]:
+    return re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(separator)}|$)")
+
+
 def _segments(text: str, delimiters: Delimiters) -> tuple[Segment, ...]:
-    lines = text.lstrip("\r\n \t").rstrip("\r\n").replace("\r\n", "\r").replace("\n", "\r").split("\r")
-    name = re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(delimiters.field)}|$)")
-    joined: list[list[str]] = []
-    for number, line in enumerate(lines, start=1):
-        if name.match(line):
-            joined.append([line])
-        elif joined and joined[-1][0].startswith(_TEXT_SEGMENTS):
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    starts = _segment_start(delimiters.field).match
+    line_end = f"{delimiters.escape}.br{delimiters.escape}"
+    joined: list[str] = []
+    more: dict[int, list[str]] = {}  # lines that belong to a segment, by its place; joined once, at the end
+    for number, line in enumerate(text.lstrip("\r\n \t").rstrip("\r\n").split("\r"), start=1):
+        if starts(line):
+            if line.startswith("ADD") and joined:
+                # Section 2.10.2.1: what follows continues the last field of the segment before.
+                more.setdefault(len(joined) - 1, []).append(line[4:])
+            else:
+                joined.append(line)
+        elif joined and joined[-1].startswith(_TEXT_SEGMENTS):
             # A bare line end inside a text is a common fault of senders; the text must not be lost.
-            joined[-1].append(line)
+            more.setdefault(len(joined) - 1, []).append(line_end + line)
         elif line.strip():
             raise InputError(
                 "this line is not a segment: three capitals and the field separator",
                 place=f"segment {number}",
                 code="structure",
             )
-    line_end = f"{delimiters.escape}.br{delimiters.escape}"
-    return tuple(_segment(line_end.join(parts), delimiters) for parts in joined)
+    for place, lines in more.items():
+        joined[place] = "".join((joined[place], *lines))
+    return tuple(_segment(line, delimiters) for line in joined)
 
 
 def _segment(line: str, delimiters: Delimiters) -> Segment:
     name, *fields = line.split(delimiters.field)
     # MSH-1 is the separator itself, so that field numbers count as in the standard.
     return Segment(name, (delimiters.field, *fields) if name == "MSH" else tuple(fields))
-
-
-def _without_bom(raw: bytes) -> bytes:
-    for bom in _BOMS:
-        raw = raw.removeprefix(bom)
-    return raw

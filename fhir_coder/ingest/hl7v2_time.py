@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 _TIME = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)(?:(?P<hour>\d\d)(?:(?P<minute>\d\d)"
@@ -12,6 +13,8 @@ _TIME = re.compile(
 )
 
 
+# One message asks for its zone, and many for the same times, again and again.
+@lru_cache(maxsize=4096)
 def zone_of(value: str) -> timezone | None:
     """Return the zone that an HL7 time states, or None."""
     match = _TIME.fullmatch(value)
@@ -23,6 +26,7 @@ def zone_of(value: str) -> timezone | None:
     return timezone(timedelta(minutes=-minutes if match["zone"][0] == "-" else minutes))
 
 
+@lru_cache(maxsize=4096)
 def to_datetime(value: str, default_zone: timezone | None) -> datetime | None:
     """Return an HL7 time as an aware datetime, or None when it is no time or less precise than a day.
 

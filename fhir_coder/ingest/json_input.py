@@ -47,17 +47,28 @@ def intakes_from_json(raw: bytes, source: str, settings: Settings) -> Iterator[I
         if resource.get("resourceType") != "Bundle":
             yield Intake(source=source, note=note_from_document_reference(resource, settings))
             return
-        entries = _document_entries(resource)
+        entries, binaries = _document_entries(resource), _binaries(resource)
     except InputError as error:
         yield Intake(source=source, error=error)
         return
     for index, document in entries:
         entry = f"Bundle.entry[{index}]"
         try:
-            note = note_from_document_reference(document, settings, place=f"{entry}.resource")
+            note = note_from_document_reference(document, settings, place=f"{entry}.resource", binaries=binaries)
             yield Intake(source=f"{source} {entry}", note=note)
         except InputError as error:
             yield Intake(source=f"{source} {entry}", error=error)
+
+
+def _binaries(bundle: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The Bundle's Binary resources, by what an attachment's url may call them: their fullUrl, or Binary/<id>."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in bundle["entry"]:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
+            names = (entry.get("fullUrl"), f"Binary/{resource.get('id')}")
+            found |= {name: resource for name in names if isinstance(name, str)}
+    return found
 
 
 def _document_entries(bundle: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:

@@ -1,98 +1,102 @@
-"""An MDM message (a document with its text) becomes a note.
+"""An MDM message (a document with its header, TXA) becomes a note.
 
-Source: HL7 v2.5.1, chapter 9, and the HL7 Version 2 to FHIR guide 1.0.0.
+Source: HL7 v2.5.1, chapter 9, and the HL7 Version 2 to FHIR guide 1.0.0 (TXA segment map).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
-from fhir_coder.ingest.hl7v2_resources import document_entry, encounter_entry, patient_entry, sender_zone
-from fhir_coder.ingest.hl7v2_tables import mapped
-from fhir_coder.ingest.hl7v2_time import to_datetime
-from fhir_coder.ingest.patient import birth_date_of, sex_of
+from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
+from fhir_coder.ingest.hl7v2_practitioner import people
+from fhir_coder.ingest.hl7v2_tables import Kind, code_system, mapped
+from fhir_coder.ingest.hl7v2_text import read_text
+from fhir_coder.ingest.hl7v2_types import Json, code, ei, filled, first_time, present
 from fhir_coder.ingest.text import clean_text
-from fhir_coder.model import LOINC, Note
+from fhir_coder.model import LOINC
 from fhir_coder.settings import Settings
 
+_DOCUMENT_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0270"
+_UNKNOWN = {"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK", "display": "unknown"}
 
-def note_from_message(message: Message, settings: Settings) -> Note:
-    """Return the note of an MDM^T02, T04, T06, T08 or T10, with its Patient, Encounter and DocumentReference.
 
-    Raises `UnsupportedError` for another message type, a withdrawn document or text that is not TX, FT or ST,
-    and `InputError`, with the field as its place, for what is missing or wrong.
+def note_from_document(message: Message, kind: Kind, case: Case, settings: Settings) -> Told:
+    """Return the note of an MDM message; none when it only announces a document and holds no OBX (T01, T03...).
+
+    A document that is taken back (T11, or TXA-19 is CA) is a note without text.
+
+    Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
-    event = _event(message)
-    if not message.value("MSH", 10):
-        raise InputError("the message has no control id; give one", place="MSH-10", code="required")
-    if message.first("TXA") is None:
+    txa = message.first("TXA")
+    if txa is None:
         raise InputError("the message has no TXA segment; send the document's header", place="TXA", code="required")
-    text = clean_text(_text(message), settings, place="OBX-5")
-    patient = patient_entry(message)
-    encounter = encounter_entry(message, patient["fullUrl"])
-    document = document_entry(
-        message,
-        text,
-        patient=patient["fullUrl"],
-        encounter=encounter["fullUrl"] if encounter else None,
-        relation=event,
-    )
-    resource = document["resource"]
-    type_coding = resource["type"].get("coding", [{}])[0]
-    return Note(
-        text=text,
-        id=resource["masterIdentifier"]["value"],
-        subject=patient["fullUrl"],
-        encounter=encounter["fullUrl"] if encounter else None,
-        document=document["fullUrl"],
-        sex=sex_of(patient["resource"]),
-        birth_date=birth_date_of(patient["resource"]),
-        date=_date(message),
-        type_code=type_coding["code"] if type_coding.get("system") == LOINC else None,
-        doc_status=resource.get("docStatus"),
-        context=tuple(entry for entry in (patient, encounter, document) if entry is not None),
-    )
-
-
-def _event(message: Message) -> str:
-    """The code of DocumentReference.relatesTo that the message's event stands for; "" for a first version."""
-    kind, event = message.value("MSH", 9, 1), message.value("MSH", 9, 2)
-    if not kind:
-        raise InputError("the message type is missing; send MDM^T02", place="MSH-9", code="required")
-    target = mapped("MSH-9", event) if kind == "MDM" else None
-    if target is None:
-        raise UnsupportedError(
-            "the message type is not read; send a document with its text: MDM^T02, T04, T06, T08 or T10", place="MSH-9"
-        )
-    return target.code
-
-
-def _text(message: Message) -> str:
-    """The text of all OBX segments, each repetition on a line of its own."""
-    observations = [segment for segment in message.segments if segment.name == "OBX"]
-    if not observations:
+    availability = mapped("TXA-19", message.at(txa, 19))
+    status = availability.code if availability else "current"
+    if kind.write == "withdraw":
+        status = WITHDRAWN
+    has_content = any(segment.name in ("OBX", "NTE") for segment in message.segments)
+    if not has_content and status != WITHDRAWN:
+        if _announces(message):
+            return Told()
         raise InputError("the message has no OBX segment; send the text in OBX-5", place="OBX", code="required")
-    valid = [segment for segment in observations if not mapped("OBX-11", _field(message, segment, 11))]
-    lines = [
-        message.text(repetition)
-        for segment in valid
-        if mapped("OBX-2", _field(message, segment, 2))
-        for repetition in message.repetitions(segment, 5) or ("",)
-    ]
-    if not lines and valid:
-        raise UnsupportedError("no OBX holds text; send the note as TX, FT or ST", place="OBX-2")
-    return "\n".join(lines)
+    found = read_text(message, message.segments, settings)
+    if not found.lines and found.unread and status != WITHDRAWN:
+        return Told(unread=found.unread)
+    completion = mapped("TXA-17", message.at(txa, 17))
+    authenticators = people(message, txa, 10)
+    msh = message.first("MSH")
+    document = Document(
+        identifier=_identifier(message, txa),
+        write=kind.write if status != WITHDRAWN else "withdraw",
+        text=clean_text(found.text, settings, place="OBX-5") if found.text.strip() or status != WITHDRAWN else "",
+        attachments=found.attachments,
+        unread=found.unread,
+        type=_type(message, txa),
+        status=status,
+        doc_status=WITHDRAWN if status == WITHDRAWN else completion.code if completion else None,
+        date=first_time(message, [(txa, 6)]),
+        written=first_time(message, [(txa, 6), (txa, 4), (msh, 7)]),
+        authors=people(message, txa, 9)[:1],
+        authenticator=authenticators[0] if authenticators else None,
+        elements=_elements(message, txa, kind.relation),
+    )
+    return Told(notes=(note_of(case, document),), unread=found.unread)
 
 
-def _field(message: Message, segment: Segment, field: int) -> str:
-    repetitions = message.repetitions(segment, field)
-    return message.component(repetitions[0], 1) if repetitions else ""
+def _announces(message: Message) -> bool:
+    """Whether the event is one of those without content: the odd ones."""
+    event = message.value("MSH", 9, 2)
+    return event[-1:].isdigit() and int(event[-1]) % 2 == 1
 
 
-def _date(message: Message) -> datetime | None:
-    """When the document was written: TXA-6 (origination), else TXA-4 (activity), else MSH-7 (the message)."""
-    values = (message.value("TXA", 6), message.value("TXA", 4), message.value("MSH", 7))
-    dates = (to_datetime(value, sender_zone(message)) for value in values)
-    return next((date for date in dates if date is not None), None)
+def _identifier(message: Message, txa: Segment) -> Json:
+    found = ei(message, txa, 12)
+    if "value" in found:
+        return with_system(found, "TXA-12.2")
+    return message_identifier(message, "TXA-12.2")
+
+
+def _elements(message: Message, txa: Segment, relation: str) -> Json:
+    parent = ei(message, txa, 13)
+    confidentiality = mapped("TXA-18", message.at(txa, 18))
+    return filled(
+        {
+            "identifier": present([filled({"value": message.at(txa, 16)})]),
+            "relatesTo": [{"code": relation, "target": {"identifier": parent}}] if relation and parent else None,
+            "description": message.at(txa, 25),
+            "securityLabel": [{"coding": [confidentiality.coding()]}] if confidentiality else None,
+        }
+    )
+
+
+def _type(message: Message, txa: Segment) -> Json:
+    """TXA-2: LOINC when it is LOINC or the table maps it, else the code as it came."""
+    value, display, system = (code(message.at(txa, 2, component)) for component in (1, 2, 3))
+    if value and system and code_system(system) == LOINC:
+        return {"coding": [filled({"system": LOINC, "code": value, "display": display})]}
+    target = mapped("TXA-2", value)
+    if target:
+        return {"coding": [target.coding()]}
+    if value and system in ("", "HL70270"):
+        return {"coding": [filled({"system": _DOCUMENT_TYPE, "code": value, "display": display})]}
+    return filled({"coding": [dict(_UNKNOWN)], "text": display or value})

@@ -1,16 +1,21 @@
 """Candidates by meaning: for paraphrases that share few letters with any name.
 
-Vectors of the names, one FAISS index per release (inner product of unit vectors = cosine), half precision,
-memory-mapped. Vectors are made part by part: what was made before an interruption is not made again.
+The vectors of the names are kept in half precision beside one FAISS index per release, both memory-mapped. Up to ten
+thousand names a query is compared with all; beyond, with those of the nearest clusters, by codes of half a byte per two
+numbers, and the nearest of these exactly (inner product of unit vectors = cosine). Vectors are made part by part: what
+was made before an interruption is not made again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from fhir_coder.linking.encoder import Encoder, Vectors
 from fhir_coder.linking.lexical import Hit, best_hits
@@ -19,13 +24,16 @@ from fhir_coder.terminology.normalise import bag, normalise
 from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
 
+FORMAT = 2  # of the files; vectors of another one are made anew
 _FLAT = 10_000  # names; up to here every vector is compared
-_MANY = 200_000  # names; from here on there are more cells
-_PROBED = 24  # of an inverted file index: how many clusters of names a query looks into
+_CLUSTERS = ((50_000, 128), (200_000, 512))  # names up to which so many clusters are enough
+_MOST_CLUSTERS = 1024
+_PROBED = 64  # clusters of names that a query looks into; of 1024, 16 miss the nearest name of one query in twenty
+_COMPARED = 4  # names that are compared exactly, for each that is wanted
 _PART = 10_000  # names encoded between two saves
-_TRAINED_ON = 100_000  # vectors from which the clusters are learnt
+_TRAINED_ON = 60_000  # vectors from which the clusters and codes are learnt
 _SEVENTH_CHARACTER = 8  # length of an ICD-10-CM code that has one: "S52.501A"
-_INDEX, _ROWS = "index.faiss", "rows.npy"
+_INDEX, _ROWS, _VECTORS = "index.faiss", "rows.npy", "vectors.npy"
 
 
 def has_vectors(folder: Path) -> bool:
@@ -70,32 +78,41 @@ def build(names: dict[str, int], folder: Path, encoder: Encoder, advance: Callab
             advance(min(_PART, len(texts) - start))
         else:
             unfinished = part.with_suffix(".unfinished.npy")
-            np.save(unfinished, encoder.encode(texts[start : start + _PART], advance).astype(np.float16))
+            np.save(unfinished, encoder.encode_names(texts[start : start + _PART], advance).astype(np.float16))
             unfinished.replace(part)
         parts.append(part)
     np.save(folder / _ROWS, np.array(list(names.values()), dtype=np.int32))
-    _index(parts, len(texts), encoder.width, folder)
+    vectors = [np.load(part) for part in parts]
+    together = np.concatenate(vectors) if vectors else np.empty((0, encoder.width), np.float16)
+    np.save(folder / _VECTORS, together)
+    unfinished = folder / f"{_INDEX}.unfinished"
+    faiss.write_index(index_of(together), str(unfinished))
+    unfinished.replace(folder / _INDEX)
     for part in parts:
         part.unlink()
 
 
-def _index(parts: Sequence[Path], count: int, width: int, folder: Path) -> None:
-    index = faiss.index_factory(width, _index_type(count), faiss.METRIC_INNER_PRODUCT)
-    if parts:
-        some = parts[:: max(1, count // _TRAINED_ON)]
-        index.train(np.concatenate([np.load(part) for part in some]).astype(np.float32))
-    for part in parts:
-        index.add(np.load(part).astype(np.float32))
-    unfinished = folder / f"{_INDEX}.unfinished"
-    faiss.write_index(index, str(unfinished))
-    unfinished.replace(folder / _INDEX)
+def index_of(vectors: NDArray[np.float16]) -> Any:
+    """Return the FAISS index of the vectors of names, shape (names, width)."""
+    count, width = vectors.shape
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    index = faiss.index_factory(width, index_type(count, width), faiss.METRIC_INNER_PRODUCT)
+    if count:
+        index.train(vectors[:: max(1, count // _TRAINED_ON)].astype(np.float32))
+    for start in range(0, count, _PART):
+        index.add(vectors[start : start + _PART].astype(np.float32))
+    return index
 
 
-def _index_type(names: int) -> str:
-    """Return the FAISS index for a number of names: beyond ten thousand, comparing with all costs 8 ms a query."""
+def index_type(names: int, width: int) -> str:
+    """Return which FAISS index a number of names of this width gets.
+
+    Measured at 560,000 names by `benchmarks/linking.py`.
+    """
     if names <= _FLAT:
         return "SQfp16"
-    return f"IVF{1024 if names > _MANY else 256},SQfp16"
+    clusters = next((clusters for most, clusters in _CLUSTERS if names <= most), _MOST_CLUSTERS)
+    return f"IVF{clusters},PQ{width // 2}x4fs" if width % 2 == 0 else f"IVF{clusters},SQ8"
 
 
 class _Vectors:
@@ -103,22 +120,27 @@ class _Vectors:
 
     def __init__(self, release: StoredRelease, folder: Path) -> None:
         self._release = release
-        self._index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP)
-        self._rows = np.load(folder / _ROWS)
+        self._index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
+        self._rows = np.load(folder / _ROWS, mmap_mode="r")
+        self._vectors = np.load(folder / _VECTORS, mmap_mode="r")
+        faiss.omp_set_num_threads(1)  # a batch is done before a second thread has started to spin
+        self._is_exact = True
         if hasattr(self._index, "nprobe"):
+            self._is_exact = False
             self._index.nprobe = _PROBED
 
     def search(self, vectors: Vectors, top: int) -> list[list[Hit]]:
         """Return, for each vector, the `top` names that are nearest in meaning, best first."""
-        similarity, found = self._index.search(vectors, top)
-        return [
-            [
-                Hit(self._release, int(self._rows[i]), min(1.0, max(0.0, float(s))))
-                for i, s in zip(line, scores, strict=True)
-                if i >= 0
-            ]
-            for line, scores in zip(found, similarity, strict=True)
-        ]
+        similarity, found = self._index.search(vectors, top if self._is_exact else top * _COMPARED)
+        hits = []
+        for vector, places, scores in zip(vectors, found, similarity, strict=True):
+            places, scores = places[places >= 0], scores[places >= 0]
+            if not self._is_exact:
+                scores = self._vectors[places].astype(np.float32) @ vector
+            best = np.argsort(-scores, kind="stable")[:top]
+            names = zip(self._rows[places[best]].tolist(), np.clip(scores[best], 0, 1).tolist(), strict=True)
+            hits.append([Hit(self._release, row, score) for row, score in names])
+        return hits
 
 
 class DenseIndex:

@@ -30,7 +30,10 @@ _VECTORIZER = HashingVectorizer(
 _CHUNK = 50_000  # names vectorised at once
 _BLOCK = 1 << 25  # postings put together at once
 _LONGEST = 300  # characters of a name; what is behind tells nothing to a misspelt mention
+_MOST_READ = 50_000  # postings of a query's trigrams, the rarest first
+_REREAD = 8  # names whose other trigrams are looked at, for each that is wanted
 _FOLDER = "trigrams"
+_KEYS = "keys.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +53,27 @@ def build(release: StoredRelease, folder: Path, advance: Callable[[int], None]) 
     place = folder / _FOLDER
     place.mkdir()
     frequency = np.zeros(_FEATURES, dtype=np.int64)
-    rows = array("i")
+    rows, ends = array("i"), array("q")
     parts: list[Path] = []
     names = release.all_names()
-    while chunk := list(islice(names, _CHUNK)):
-        counts = _counts([normalise(name.text[:_LONGEST]) for name in chunk])
-        frequency += np.bincount(counts.indices, minlength=_FEATURES)
-        rows.extend(name.row for name in chunk)
-        parts.append(place / f"part-{len(parts)}.npz")
-        sparse.save_npz(parts[-1], counts, compressed=False)
-        advance(len(chunk))
+    with (place / _KEYS).open("wb") as written:
+        while chunk := list(islice(names, _CHUNK)):
+            keys = [normalise(name.text[:_LONGEST]) for name in chunk]
+            for key in keys:
+                written.write(key.encode())
+                ends.append(written.tell())
+            counts = _counts(keys)
+            frequency += np.bincount(counts.indices, minlength=_FEATURES)
+            rows.extend(name.row for name in chunk)
+            parts.append(place / f"part-{len(parts)}.npz")
+            sparse.save_npz(parts[-1], counts, compressed=False)
+            advance(len(chunk))
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(frequency)])
     weight = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
     np.save(place / "weight.npy", weight)
     np.save(place / "starts.npy", starts)
     np.save(place / "rows.npy", np.array(rows, dtype=np.int32))
+    np.save(place / "ends.npy", np.array(ends, dtype=np.int64))
     with (place / "names.npy").open("wb") as names_file, (place / "weights.npy").open("wb") as weights_file:
         _write_head(names_file, np.dtype(np.int32), int(starts[-1]))
         _write_head(weights_file, np.dtype(np.float16), int(starts[-1]))
@@ -127,8 +136,24 @@ def _counts(keys: Sequence[str]) -> sparse.csr_matrix:
     return counts
 
 
+class Keys:
+    """The normal forms of the names of a release, by row, so that a search need not ask the database for each name."""
+
+    def __init__(self, folder: Path) -> None:
+        place = folder / _FOLDER
+        self._rows = np.load(place / "rows.npy", mmap_mode="r")
+        self._ends = np.load(place / "ends.npy", mmap_mode="r")
+        self._keys = np.memmap(place / _KEYS, mode="r") if len(self._ends) and self._ends[-1] else b""
+
+    def of(self, row: int) -> str:
+        """Return the normal form of the name in a row."""
+        place = int(np.searchsorted(self._rows, row))
+        start = int(self._ends[place - 1]) if place else 0
+        return bytes(self._keys[start : int(self._ends[place])]).decode()
+
+
 class _Trigrams:
-    """The trigram index of one release."""
+    """The trigram index of one release. Not to be shared between threads."""
 
     def __init__(self, release: StoredRelease) -> None:
         place = release.folder / _FOLDER
@@ -138,35 +163,58 @@ class _Trigrams:
         self._names = np.load(place / "names.npy", mmap_mode="r")
         self._weights = np.load(place / "weights.npy", mmap_mode="r")
         self._rows = np.load(place / "rows.npy", mmap_mode="r")
+        self._scores: NDArray[np.float32] | None = None  # of the names, all 0 between two queries
 
     def search(self, counts: sparse.csr_matrix, top: int) -> Iterator[list[Hit]]:
         """Yield, for each row of trigram counts, the `top` most similar names, best first."""
         queries = normalize(counts.multiply(self.weight).tocsr())
         for position in range(queries.shape[0]):
-            yield self._best(self._scores(queries[position]), top)
+            yield self._best(queries[position], top)
 
-    def _scores(self, query: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Return the similarity of every name to a query, shape (names,).
+    def _best(self, query: sparse.csr_matrix, top: int) -> list[Hit]:
+        """Return the names that share the rarest trigrams of a query, put in order by all of them.
 
-        One trigram after the other: five times as fast as the product of the two sparse matrices.
+        The postings that are read are bounded: of 560,000 names some trigrams are in a hundred thousand.
         """
-        scores = np.zeros(len(self._rows), dtype=np.float32)
-        for trigram, weight in zip(query.indices, query.data, strict=True):
-            names = slice(self._starts[trigram], self._starts[trigram + 1])
-            scores[self._names[names]] += weight * self._weights[names].astype(np.float32)
-        return scores
-
-    def _best(self, scores: NDArray[np.float32], top: int) -> list[Hit]:
-        keep = min(top, len(scores))
-        if keep == 0:
-            return []
-        best = np.argpartition(scores, -keep)[-keep:]
-        best = best[np.argsort(-scores[best], kind="stable")]
+        trigrams = query.indices
+        postings = self._starts[trigrams + 1] - self._starts[trigrams]
+        order = np.argsort(postings, kind="stable")
+        order = order[postings[order] > 0]
+        read = max(1, int(np.searchsorted(np.cumsum(postings[order]), _MOST_READ, "right")))
+        names = self._nearest(query, order[:read], top * _REREAD)
+        scores = np.zeros(len(names), dtype=np.float32)
+        for place in order:
+            scores += query.data[place] * self._weights_of(trigrams[place], names)
+        first = np.argsort(-scores, kind="stable")[:top]
         return [
-            Hit(self.release, int(self._rows[place]), min(1.0, float(scores[place])))
-            for place in best
+            Hit(self.release, int(self._rows[names[place]]), min(1.0, float(scores[place])))
+            for place in first
             if scores[place] > 0
         ]
+
+    def _nearest(self, query: sparse.csr_matrix, places: NDArray[np.int64], most: int) -> NDArray[np.int32]:
+        """Return the names that are most similar by some trigrams of a query, in order of their numbers."""
+        read = [self._names[self._of(trigram)] for trigram in query.indices[places]]
+        names = np.concatenate(read) if read else np.empty(0, np.int32)
+        if self._scores is None:
+            self._scores = np.zeros(len(self._rows), dtype=np.float32)
+        for place, of_trigram in zip(places, read, strict=True):
+            self._scores[of_trigram] += query.data[place] * self._weights[self._of(query.indices[place])]
+        scores = self._scores[names]
+        self._scores[names] = 0
+        keep = min(most * len(read), len(names))  # a name stands there once for each trigram that it has
+        nearest: NDArray[np.int32] = np.unique(names[np.argpartition(scores, -keep)[-keep:]] if keep else names)
+        return nearest
+
+    def _of(self, trigram: int) -> slice:
+        return slice(self._starts[trigram], self._starts[trigram + 1])
+
+    def _weights_of(self, trigram: int, names: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the weight of a trigram in some names: its postings are in the order of the names."""
+        having, weights = self._names[self._of(trigram)], self._weights[self._of(trigram)]
+        place = np.minimum(np.searchsorted(having, names), len(having) - 1)
+        found: NDArray[np.float32] = np.where(having[place] == names, weights[place], 0).astype(np.float32)
+        return found
 
 
 class LexicalIndex:

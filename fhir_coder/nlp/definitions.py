@@ -114,14 +114,14 @@ def _meaning(text: str, definition: _Definition, long: Mention, store: ConceptSt
         names = tuple(
             name for name in store.names(normalise(words)) if type_ is None or name.concept.type in kindred(type_)
         )
-    return Mention(definition.start, definition.end, normalise(words), names, type_, words)
+    return Mention(definition.start, definition.end, normalise(words), names, type_, head=words)
 
 
 def _occurrences(text: str, meant: Mapping[str, Mention]) -> Iterator[Mention]:
     either = "|".join(sorted(map(re.escape, meant), key=len, reverse=True))
     for found in re.finditer(rf"\b(?:{either})\b", text):
         long = meant[found.group()]
-        yield Mention(found.start(), found.end(), long.key, long.names, long.type, long.head)
+        yield Mention(found.start(), found.end(), long.key, long.names, long.type, head=long.head)
 
 
 def _outside(mentions: Sequence[Mention], covered: Sequence[tuple[int, int]]) -> Iterator[Mention]:

@@ -30,6 +30,7 @@ class Mention:
     key: str
     names: tuple[StoredName, ...]
     type: EntityType | None = None  # what the trained recogniser takes it for
+    score: float | None = None  # how sure that is, where no name of the store agrees
     head: str | None = None  # the words that the names are of, where they are not those of the span
 
 

@@ -34,6 +34,7 @@ _NO_KNOWN = re.compile(
     re.IGNORECASE,
 )
 _NO_KNOWN_LENGTH = 60  # characters
+_KNOWN = re.compile(r"(?:no\s+)?known\b", re.IGNORECASE)  # what the recogniser makes of "no known food or drug ..."
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -156,7 +157,7 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
 
 def _denies_allergies(text: str, mention: Mention) -> bool:
     """Tell whether a mention is, or belongs to, the statement that there are no known allergies: no finding."""
-    if _NO_ALLERGIES.match(text, mention.start, mention.end):
+    if _NO_ALLERGIES.match(text, mention.start, mention.end) or (mention.type and _KNOWN.match(text, mention.start)):
         return True
     before = text[max(0, mention.start - _NO_KNOWN_LENGTH) : mention.start]
     return _NO_KNOWN.search(before) is not None and _ALLERGIES.match(text, mention.start, mention.end) is not None
@@ -169,6 +170,8 @@ def _is_boundary(mention: Mention) -> bool:
 
 def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:
     attributes = {name: value for name, value in sense.attributes.items() if name != "value_end"}
+    if mention.score is not None and not sense.names:
+        attributes["recognised"] = round(mention.score, 2)
     if said.relative:
         attributes["relative"] = said.relative
     if said.allergy and sense.type is EntityType.MEDICATION:

@@ -111,12 +111,12 @@ def _cue(written: str) -> str:
 
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
-    if mention.type is not None and not mention.names:
-        return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     surface = place.text[mention.start : mention.end]
     listed = abbreviations().get(surface) if mention.head is None else None
     if listed is None and not mention.names:  # `cp` in a note without capitals
         listed = abbreviations().get(surface.upper())
+    if mention.type is not None and not mention.names and listed is None:
+        return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     measurement = _measurement(mention, mention.names, place, store)
     if listed is not None and not measurement:
         return _expand(mention, listed, place, store)
@@ -145,7 +145,7 @@ def _expand(
     reason = f"ambiguous abbreviation, nothing around it decides between: {meanings}"
     if len({sense.type for sense in listed}) == 1:  # which one is open, what kind of thing it is is not: "insulin"
         return Sense(types[0], (), _dosage(mention, place) if types[0] is EntityType.MEDICATION else {}, reason)
-    return Sense(types[0], (), {"ambiguous": True}, reason)
+    return Sense(mention.type or types[0], (), {"ambiguous": True}, reason)
 
 
 def _votes(sense: _AbbreviationSense, mention: Mention, place: Place) -> int:
@@ -186,7 +186,12 @@ def _by_type(
         {expected} if expected else set()
     )
     dosage = _dosage(mention, place) if EntityType.MEDICATION in types else {}
-    types -= {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
+    impossible = {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
+    if mention.type is EntityType.MEDICATION and mention.type in impossible:
+        # The recogniser says that "caffeine" is taken here, and nothing says how: too little for a code.
+        reason = f"only a dose or route would tell that {names[0].text} is a medication here"
+        return Sense(mention.type, (), {**dosage, "ambiguous": True}, reason)
+    types -= impossible
     if not types:
         return None
     type_ = _decide(types, names, place, measurement, dosage, mention.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -12,6 +13,7 @@ from fhir_coder.delivery.ndjson import NdjsonWriter
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
+from fhir_coder.lookup.workers import candidates
 from fhir_coder.model import Candidate, CodedNote, Note
 from fhir_coder.service.metrics import Metrics
 from fhir_coder.settings import Settings
@@ -59,6 +61,11 @@ class Desk:
         """Return the ranked candidates for a text. Raises `InputError` for an unknown system."""
         with self._coding, self.metrics.stage("lookup"):
             return self._coder.lookup(system, text, top)
+
+    def candidates(self, questions: Sequence[tuple[str, str]]) -> list[tuple[Candidate, ...]]:
+        """Return the ranked candidates for each (code system, text)."""
+        with self._coding, self.metrics.stage("lookup"):
+            return candidates(self._coder, questions)
 
     def bundle(self, coded: CodedNote) -> dict[str, Any]:
         """Return the checked transaction Bundle of a coded note."""

@@ -8,6 +8,8 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from fhir_coder.lookup.metrics import LineMetrics
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -23,6 +25,12 @@ class Metrics:
         self.acknowledgements = Counter(
             "fhir_coder_acknowledgements", "HL7 v2 acknowledgements by code.", ["code"], registry=self._registry
         )
+        self.unmapped = Counter(
+            "fhir_coder_hl7v2_unmapped",
+            "HL7 v2 fields with values that nothing is made of.",
+            ["place"],
+            registry=self._registry,
+        )
         self.inbox = Gauge("fhir_coder_inbox_messages", "Messages by state.", ["state"], registry=self._registry)
         self.requests = Histogram(
             "fhir_coder_request_seconds",
@@ -34,6 +42,7 @@ class Metrics:
         self._stages = Histogram(
             "fhir_coder_stage_seconds", "Time in a stage.", ["stage"], buckets=_SECONDS, registry=self._registry
         )
+        self.lines = LineMetrics(self._registry)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

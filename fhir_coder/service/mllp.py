@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fhir_coder.errors import InputError
-from fhir_coder.service.receiver import Receiver
+from fhir_coder.errors import InputError, SettingsError
+from fhir_coder.lookup.tls import server_context
+from fhir_coder.service.receiver import Receipt, Receiver
+from fhir_coder.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +24,10 @@ START = b"\x0b"
 END = b"\x1c\r"
 _CHUNK = 64 * 1024
 _HEAD = 4096  # of a message that is too long, kept to address its refusal
+_SMALL = 64 * 1024  # a message that is looked at where it came in; a thread would take longer to begin
+_ENCAPSULATED = b"ED"  # OBX-2 of a document inside a message, whose reader may take a second
+_MEGABYTE = 1_000_000
+_MOST_HELD = 8  # messages of the largest size, of which the beginnings are in memory at one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,12 @@ class FrameReader:
         self._searched = 0  # up to where the buffer holds no end
         self._inside = False
         self._too_long = False
+        self.received = 0  # bytes of the frame that has begun; 0 when none has
+
+    @property
+    def held(self) -> int:
+        """The bytes in memory."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes."""
@@ -47,6 +61,11 @@ class FrameReader:
         frames: list[Frame] = []
         while (frame := self._next()) is not None:
             frames.append(frame)
+            self.received = 0
+        if self._inside:
+            # Of the data that completed a frame, only what began the next one counts.
+            begun = len(self._buffer) if frames or not self.received else len(data)
+            self.received += max(begun, 1)
         return frames
 
     def _next(self) -> Frame | None:
@@ -86,33 +105,65 @@ class FrameReader:
 class MllpServer:
     """Listens for HL7 v2 messages; every one is stored before it is acknowledged."""
 
-    def __init__(self, receiver: Receiver, max_bytes: int) -> None:
-        """Messages longer than `max_bytes` are refused."""
+    def __init__(self, receiver: Receiver, settings: Settings) -> None:
         self._receiver = receiver
-        self._max_bytes = max_bytes
-        self._server: asyncio.Server | None = None
+        self._settings = settings
+        self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._held = 0  # bytes of unfinished messages, of all connections
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen, and return the port. Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=_CHUNK)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+    async def start(self) -> list[str]:
+        """Listen as the settings say, and return the addresses ("mllp://127.0.0.1:2575").
+
+        Raises `SettingsError` when a port is taken or a certificate cannot be used.
+        """
+        given, addresses = self._settings, []
+        try:
+            if given.mllp in ("tcp", "both"):
+                addresses.append(await self._listen("mllp", given.mllp_port, None))
+            if given.mllp in ("tls", "both"):
+                context = server_context(given, "mllp")
+                addresses.append(await self._listen("mllps", given.mllp_tls_port, context))
+        except SettingsError:
+            await self.stop()
+            raise
+        return addresses
 
     async def stop(self) -> None:
         """Stop listening and close the connections. What was not acknowledged is sent again by its sender."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    async def _listen(self, scheme: str, port: int, context: ssl.SSLContext | None) -> str:
+        host = self._settings.host
+        handshake = self._settings.mllp_timeout if context else None
+        try:
+            server = await asyncio.start_server(
+                self._serve, host, port, limit=_CHUNK, ssl=context, ssl_handshake_timeout=handshake
+            )
+        except OSError as error:
+            name = "mllp_tls_port" if context else "mllp_port"
+            raise SettingsError(f"setting {name}: cannot listen on {host}:{port}: {error.strerror}") from error
+        self._servers.append(server)
+        return f"{scheme}://{host}:{server.sockets[0].getsockname()[1]}"
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - told to the type checker: a coroutine runs in a task
+        if len(self._connections) >= self._settings.mllp_connections:
+            _log.warning("a connection is turned away: there are as many as mllp_connections allows")
+            writer.close()
+            return
         self._connections.add(task)
+        _keep_alive(writer)
+        frames = FrameReader(self._settings.max_body_bytes)
         try:
-            await self._answer(reader, writer)
+            await self._answer(frames, reader, writer)
+        except TimeoutError:
+            _log.warning("a sender was too slow; closing without an answer")
         except (ConnectionError, asyncio.CancelledError):
             pass  # the sender is gone, or the service stops
         except (OSError, SQLAlchemyError) as error:
@@ -120,23 +171,72 @@ class MllpServer:
         except Exception as error:
             _log.error("a message could not be taken (%s); closing without an answer", type(error).__name__)
         finally:
+            self._held -= frames.held
             self._connections.discard(task)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        frames = FrameReader(self._max_bytes)
-        while data := await reader.read(_CHUNK):
-            for frame in frames.feed(data):
-                acknowledgement = await asyncio.to_thread(self._take, frame)
+    async def _answer(self, frames: FrameReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pace = _Pace(self._settings.mllp_timeout)
+        while data := await pace.read(reader, frames):
+            before = frames.held
+            found = frames.feed(data)
+            self._held += frames.held - before
+            self._require_room(frames)
+            # All that one packet brought is stored together, and answered in its order.
+            receipts = [await self._begin(frame) for frame in found]
+            for receipt in receipts:
+                if receipt.stored is not None:
+                    await asyncio.wrap_future(receipt.stored)
+                acknowledgement = self._receiver.finish(receipt)
                 if acknowledgement is not None:
                     writer.write(START + acknowledgement + END)
-                    await writer.drain()
+            async with asyncio.timeout(self._settings.mllp_timeout):
+                await writer.drain()
 
-    def _take(self, frame: Frame) -> bytes | None:
+    async def _begin(self, frame: Frame) -> Receipt:
         if frame.too_long:
+            limit = self._settings.max_body_bytes
             error = InputError(
-                f"the message is longer than the setting max_body_bytes ({self._max_bytes}) allows; split it",
-                code="too-long",
+                f"the message is longer than the setting max_body_bytes ({limit}) allows; split it", code="too-long"
             )
             return self._receiver.refuse(frame.content, error)
-        return self._receiver.receive(frame.content)
+        if len(frame.content) <= _SMALL and _ENCAPSULATED not in frame.content:
+            return self._receiver.begin(frame.content)
+        return await asyncio.to_thread(self._receiver.begin, frame.content)
+
+    def _require_room(self, frames: FrameReader) -> None:
+        """Raise ConnectionError when many senders at once leave no room; theirs is to send again."""
+        if self._held > _MOST_HELD * self._settings.max_body_bytes and frames.held > _MEGABYTE:
+            _log.warning("unfinished messages take too much memory; closing one without an answer")
+            raise ConnectionAbortedError
+
+
+class _Pace:
+    """How long a sender may take: for ever between messages, `timeout` seconds for each megabyte of one."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._megabytes = -1
+        self._deadline = 0.0
+
+    async def read(self, reader: asyncio.StreamReader, frames: FrameReader) -> bytes:
+        """Return what comes next; b"" at the end. Raises TimeoutError when it takes too long."""
+        if frames.received == 0:
+            self._megabytes = -1
+            return await reader.read(_CHUNK)
+        if frames.received // _MEGABYTE != self._megabytes:
+            self._megabytes = frames.received // _MEGABYTE
+            self._deadline = asyncio.get_running_loop().time() + self._timeout
+        async with asyncio.timeout_at(self._deadline):
+            return await reader.read(_CHUNK)
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Have the system ask after silent peers: a sender that was switched off would hold its connection for ever."""
+    connection: socket.socket | None = writer.get_extra_info("socket")
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # not on every system
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)

@@ -10,7 +10,7 @@ from typing import Any
 from fhir_coder.errors import DeliveryError, FhirCoderError, InputError, TransientDeliveryError
 
 # By FHIR issue type; what is well-formed but cannot be used is 422.
-_STATUS = {"structure": 400, "not-found": 404, "too-long": 413}
+_STATUS = {"structure": 400, "not-found": 404, "too-long": 413, "transient": 503}
 _UNUSABLE = 422
 
 # Issue types of the errors that HTTP itself knows.

@@ -1,12 +1,12 @@
-"""The service: HTTP, MLLP and the worker in one process, until it is told to stop."""
+"""The service: HTTP, MLLP, the line protocol and the worker, until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import uvicorn
@@ -14,6 +14,10 @@ import uvicorn
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.delivery.worker import Worker
 from fhir_coder.errors import SettingsError
+from fhir_coder.lookup.batcher import Worker as LineWorker
+from fhir_coder.lookup.serve import told, worker_processes
+from fhir_coder.lookup.server import LineServer
+from fhir_coder.lookup.workers import codes, warm_up
 from fhir_coder.pipeline import Coder
 from fhir_coder.service.app import create_app
 from fhir_coder.service.desk import Desk
@@ -46,7 +50,9 @@ def run(settings: Settings) -> None:
     worker = Worker(inbox, partial(code_item, desk=desk)) if desk.delivers else None
     receiver = Receiver(inbox, worker.wake if worker else _nobody, settings, desk.metrics)
     try:
-        asyncio.run(_serve(settings, desk, receiver, inbox, worker))
+        with ExitStack() as stack:
+            line_workers = _line_workers(settings, desk, stack)
+            asyncio.run(_serve(settings, desk, receiver, inbox, worker, line_workers))
     finally:
         # A worker that still waits for a server keeps what it uses; its message is resumed at the next start.
         if worker is None or worker.stop(_GRACE_SECONDS):
@@ -54,14 +60,38 @@ def run(settings: Settings) -> None:
             inbox.close()
 
 
-async def _serve(settings: Settings, desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | None) -> None:
+def _line_workers(settings: Settings, desk: Desk, stack: ExitStack) -> Sequence[LineWorker]:
+    """Return who answers the line protocol: nobody when it is off."""
+    if settings.line_protocol == "off":
+        return ()
+    if settings.line_workers:
+        return stack.enter_context(worker_processes(settings))
+    warm_up(desk.candidates, settings)
+    return [partial(codes, desk.candidates, settings)]
+
+
+async def _serve(
+    settings: Settings,
+    desk: Desk,
+    receiver: Receiver,
+    inbox: Inbox,
+    worker: Worker | None,
+    line_workers: Sequence[LineWorker],
+) -> None:
     listener = _listen(settings.host, settings.port)
-    mllp = MllpServer(receiver, settings.max_body_bytes)
+    mllp = MllpServer(receiver, settings)
     try:
-        mllp_port = await mllp.start(settings.host, settings.mllp_port)
-    except OSError as error:
+        mllp_addresses = await mllp.start()
+    except SettingsError:
         listener.close()
-        raise SettingsError(f"setting mllp_port: cannot listen on {settings.host}: {error.strerror}") from error
+        raise
+    lines = LineServer(settings, line_workers, desk.metrics.lines) if line_workers else None
+    try:
+        addresses = await lines.start() if lines else []
+    except SettingsError:
+        listener.close()
+        await mllp.stop()
+        raise
     http = _HttpServer(
         uvicorn.Config(
             create_app(desk, receiver, inbox, worker),
@@ -82,11 +112,15 @@ async def _serve(settings: Settings, desk: Desk, receiver: Receiver, inbox: Inbo
     if http.started:
         port = listener.getsockname()[1]
         note = "" if worker else " (no --out or --server: HL7 v2 messages wait in the inbox)"
-        print(f"ready: http://{settings.host}:{port} mllp://{settings.host}:{mllp_port}{note}", flush=True)
+        print(" ".join(("ready:", f"http://{settings.host}:{port}", *mllp_addresses)) + note, flush=True)
+        if addresses:
+            print(told(addresses), flush=True)
     try:
         await serving
     finally:
         await mllp.stop()
+        if lines is not None:
+            await lines.stop()
 
 
 def _listen(host: str, port: int) -> socket.socket:

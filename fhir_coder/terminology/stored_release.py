@@ -113,6 +113,10 @@ class StoredRelease:
         """Return the name in a row."""
         return NameRow(*self._rows(f"{_NAME} WHERE name.id = ?", row)[0])
 
+    def last_row(self) -> int:
+        """Return the last row with a name; they are counted from 1. 0: there are none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM name")[0][0])
+
     def all_names(self) -> Iterator[NameRow]:
         """Yield every name, by row."""
         yield from map(NameRow._make, self._connection.execute(f"{_NAME} ORDER BY name.id"))

@@ -70,6 +70,27 @@ def test_bundle(run: Run, note: Path) -> None:
     assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "transaction")
 
 
+def test_explain(run: Run, note: Path) -> None:
+    status, out, _ = run("code", note, "--explain")
+    assert status == 0
+    for words in (
+        "HTN  at 57-60, disease",
+        "assertion: negated, because of",
+        "icd10cm I10",
+        "because the text is",
+        "\n",
+    ):
+        assert words in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("output", ["json", "bundle"])
+def test_explain_takes_the_place_of_the_table(run: Run, note: Path, output: str) -> None:
+    status, out, err = run("code", note, "--explain", "--format", output)
+    assert (status, out) == (2, "")
+    assert "JSON always has the reasons" in " ".join(err.replace("│", " ").split())
+
+
 def test_table(run: Run, note: Path) -> None:
     status, out, _ = run("code", note)
     assert status == 0

@@ -55,7 +55,7 @@ def _printed(renderable: object) -> str:
 
 def test_json_has_the_contract_s_fields() -> None:
     data = orjson.loads(orjson.dumps(as_dict(NOTE)))
-    assert set(data) == {"note", "sections", "entities", "relations"}
+    assert set(data) == {"note", "sections", "entities", "relations", "remarks"}
     assert data["note"] == {
         "id": "[n]",
         "subject": "Patient/7",
@@ -63,12 +63,16 @@ def test_json_has_the_contract_s_fields() -> None:
         "document": None,
         "date": "2026-03-01T09:30:00+00:00",
         "text": NOTE.note.text,
+        "attachment": None,
+        "origins": [],
+        "passed_over": [],
     }
     first = data["entities"][0]
-    assert set(first) == set("text start end type section assertion attributes codings candidates abstained".split())
+    names = "text start end type section assertion cues attributes codings candidates abstained"
+    assert set(first) == set(names.split())
     assert set(first["codings"][0]) >= {"system", "code", "display", "version", "score"}
     contract = {"system", "code", "display", "version", "score", "matched", "stage"}
-    assert set(first["candidates"][0]) == contract | {"barred"}
+    assert set(first["candidates"][0]) == contract | {"barred", "reason"}
     relation = data["relations"][0]
     assert (relation["subject"]["text"], relation["predicate"], relation["object"]["start"]) == (
         DRUG.text,

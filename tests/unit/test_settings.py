@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_defaults() -> None:
     settings = Settings.load()
-    assert (settings.max_candidates, settings.encoder, settings.server) == (5, "minilm", None)
+    assert (settings.max_candidates, settings.encoder, settings.server) == (5, "embedded", None)
 
 
 def test_precedence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,17 @@ def test_what_may_be_several_kinds_of_things_is_not_written(make_entity: Any, ma
     assert writes_nothing(make_note(make_entity("MS", EntityType.DISEASE, ambiguous=True)))
 
 
+def test_what_only_the_recogniser_takes_for_something_is_written_with_a_code_or_as_an_allergy(
+    make_entity: Any, make_note: Any
+) -> None:
+    assert writes_nothing(make_note(make_entity("strict i/o", recognised=0.7)))
+    assert only(make_note(make_entity("metformen", DRUG, code="6809", recognised=0.9)))["resourceType"] == (
+        "MedicationStatement"
+    )
+    allergy = only(make_note(make_entity("sulfa drugs", DRUG, recognised=0.9, allergy=True)))
+    assert allergy["code"] == {"text": "sulfa drugs"}
+
+
 @pytest.mark.parametrize("type_", [EntityType.PROCEDURE, EntityType.ANATOMY, EntityType.GENE])
 def test_types_without_a_resource(make_entity: Any, make_note: Any, type_: EntityType) -> None:
     assert writes_nothing(make_note(make_entity("BRCA1", type_)))

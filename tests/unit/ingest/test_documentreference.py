@@ -88,7 +88,7 @@ WRONG: list[tuple[dict[str, Any], str, str, type[InputError]]] = [
     (document() | {"content": [3]}, "DocumentReference.content[0]", "not a JSON object", InputError),
     (document() | {"content": [{}]}, ATTACHMENT, "missing", InputError),
     (document(content_type=None), f"{ATTACHMENT}.contentType", "give text/plain", InputError),
-    (document(content_type="text/html"), f"{ATTACHMENT}.contentType", "send the note as text/plain", UnsupportedError),
+    (document(content_type="image/png"), f"{ATTACHMENT}.contentType", "send the note as text/plain", UnsupportedError),
     (document(content_type=""), f"{ATTACHMENT}.contentType", "send the note as text/plain", UnsupportedError),
     (document(content_type="text/plain; charset=rot13"), f"{ATTACHMENT}.contentType", "UTF-8", UnsupportedError),
     (document(data="%%%"), f"{ATTACHMENT}.data", "encode", InputError),
@@ -123,10 +123,10 @@ def test_a_fault_is_named(resource: dict[str, Any], place: str, remedy: str, kin
     assert remedy in str(caught.value)
 
 
-def test_an_attachment_by_url_alone_is_refused() -> None:
+def test_a_relative_url_without_a_server_is_refused() -> None:
     resource = document(url="Binary/1")
     del resource["content"][0]["attachment"]["data"]
-    with pytest.raises(UnsupportedError, match="send the text in data") as caught:
+    with pytest.raises(UnsupportedError, match="no FHIR server is configured") as caught:
         note_from_document_reference(resource, SETTINGS)
     assert caught.value.place == f"{ATTACHMENT}.url"
 

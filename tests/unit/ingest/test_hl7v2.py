@@ -5,16 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_coder.errors import InputError, UnsupportedError
-from fhir_coder.ingest.hl7v2 import (
-    Delimiters,
-    Message,
-    Segment,
-    escape,
-    message_key,
-    parse,
-    split_messages,
-    unescape,
-)
+from fhir_coder.ingest.hl7v2 import Message, Segment, message_key, parse
+from fhir_coder.ingest.hl7v2_batch import split_messages
+from fhir_coder.ingest.hl7v2_escape import Delimiters, escape
 
 OURS = Delimiters()
 HEADER = r"MSH|^~\&|A|B|C|D|20250101||MDM^T02|1|P|2.5"
@@ -36,23 +29,6 @@ def test_delimiters_are_the_messages_own() -> None:
     assert message.value("PID", 4) == "a$b"
 
 
-@pytest.mark.parametrize(
-    ("raw", "text"),
-    [
-        (r"a\F\b\S\c\T\d\R\e\E\f", "a|b^c&d~e\\f"),
-        (r"one\.br\two\.sp2\three\.in+4\ four", "one\ntwo\nthree four"),
-        (r"\X0D0A\x\X41\\X42\ y", "\r\nxAB y"),
-        (r"caf\XC3\\XA9\ noir", "café noir"),
-        (r"\XFF\ x", r"\XFF\ x"),
-        (r"\H\bold\N\ x", "bold x"),
-        (r"5 \ 6 and \Q\ x", r"5 \ 6 and \Q\ x"),
-        ("no escapes", "no escapes"),
-    ],
-)
-def test_escape_sequences(raw: str, text: str) -> None:
-    assert unescape(raw, OURS, "utf-8") == text
-
-
 def test_a_bare_line_end_within_text_is_kept() -> None:
     message = parse(f"{HEADER}\rOBX|1|TX|||line one\nline two\rTXA|1".encode())
     obx = message.first("OBX")
@@ -61,10 +37,60 @@ def test_a_bare_line_end_within_text_is_kept() -> None:
     assert message.first("TXA") is not None
 
 
-@pytest.mark.parametrize(("name", "codec"), [("8859/1", "latin-1"), ("UNICODE UTF-8", "utf-8"), ("", "utf-8")])
-def test_the_character_set_of_msh_18(name: str, codec: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec", "text"),
+    [
+        ("8859/1", "latin-1", "Fuß"),
+        ("8859/2", "iso8859-2", "Ból głowy"),
+        ("8859/5", "iso8859-5", "Боль"),
+        ("8859/15", "iso8859-15", "5 €"),
+        ("UNICODE UTF-8", "utf-8", "Fuß"),
+        ("unicode utf-8", "utf-8", "Fuß"),
+        ("", "utf-8", "Fuß"),
+        ("ISO IR100", "latin-1", "Fuß"),
+        ("GB 18030-2000", "gb18030", "头痛"),
+        ("BIG-5", "big5", "頭痛"),
+        ("KS X 1001", "euc-kr", "두통"),
+        ("~ISO IR87", "iso2022_jp_ext", "頭痛"),
+        ("ASCII~ISO IR87", "iso2022_jp_ext", "頭痛"),
+        ("WINDOWS-1252", "cp1252", "5 €"),
+    ],
+)
+def test_the_character_set_of_msh_18(name: str, codec: str, text: str) -> None:
+    message = parse(f"{HEADER}||||||{name}\rOBX|1|TX|||{text}".encode(codec))
+    assert message.value("OBX", 5) == text
+
+
+def test_the_default_character_set_is_for_messages_that_state_none() -> None:
+    body = "\rOBX|1|TX|||Fuß".encode("latin-1")
+    assert parse(HEADER.encode() + body, "8859/1").value("OBX", 5) == "Fuß"
+    with pytest.raises(InputError, match="state the charset"):
+        parse(HEADER.encode() + body)
+    with pytest.raises(InputError):
+        parse(HEADER.encode() + b"||||||UNICODE UTF-8" + body, "8859/1")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["", "UNICODE UTF-16"])
+def test_utf_16_is_told_by_its_bytes(codec: str, name: str) -> None:
     message = parse(f"{HEADER}||||||{name}\rOBX|1|TX|||Fuß".encode(codec))
     assert message.value("OBX", 5) == "Fuß"
+
+
+def test_an_addendum_continues_the_field_before() -> None:
+    message = parse(f"{HEADER}\rOBX|1|TX|||the te\rADD|xt goes\rADD| on||||||F\rTXA|1".encode())
+    assert [segment.name for segment in message.segments] == ["MSH", "OBX", "TXA"]
+    assert (message.value("OBX", 5), message.value("OBX", 11)) == ("the text goes on", "F")
+
+
+@pytest.mark.parametrize("end", range(len(HEADER)))
+def test_a_header_that_is_cut_off_is_read_or_refused(end: int) -> None:
+    place = ""
+    try:
+        parse(HEADER[:end].encode())
+    except InputError as error:
+        place = error.place
+    assert place in ("", "MSH", "MSH-1", "MSH-2")
 
 
 @pytest.mark.parametrize(
@@ -93,21 +119,6 @@ def test_an_unknown_character_set_is_refused() -> None:
         parse(HEADER.encode() + b"||||||KLINGON\r")
 
 
-def test_messages_of_a_file_are_split() -> None:
-    one, two = HEADER + "\rPID|1", HEADER + "\rPID|2"
-    batch = f"FHS|^~\\&|x\rBHS|^~\\&\r{one}\r{two}\rBTS|2\rFTS|1\r"
-    for raw in (batch, f"\x0b{one}\x1c\r\x0b{two}\x1c\r", f"{one}\n\n{two}\n"):
-        messages = [parse(message) for message in split_messages(raw.encode())]
-        assert [message.value("PID", 1) for message in messages] == ["1", "2"]
-
-
-def test_rubbish_before_the_first_message_does_not_vanish() -> None:
-    messages = split_messages(f"hello\r{HEADER}\r".encode())
-    assert len(messages) == 2
-    with pytest.raises(InputError):
-        parse(messages[0])
-
-
 def test_the_key_tells_messages_apart() -> None:
     first, other = HEADER.encode(), HEADER.replace("|1|P", "|2|P").encode()
     assert message_key(parse(first), first) == message_key(parse(first), first)
@@ -132,11 +143,6 @@ def test_a_message_survives_the_round_trip(segments: list[Segment]) -> None:
     assert [tuple(map(again.text, segment.fields)) for segment in again.segments[1:]] == [
         segment.fields for segment in segments
     ]
-
-
-@given(st.text(st.characters(exclude_characters="\r"), max_size=60))
-def test_escaping_is_undone(text: str) -> None:
-    assert unescape(escape(text, OURS), OURS, "utf-8") == text
 
 
 @given(

@@ -8,7 +8,7 @@ import pytest
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import parse
-from fhir_coder.ingest.mdm import note_from_message
+from fhir_coder.ingest.hl7v2_content import read_message
 from fhir_coder.model import Note
 from fhir_coder.settings import Settings
 
@@ -27,7 +27,8 @@ SEGMENTS = {
 
 def read(settings: Settings | None = None, **changed: str | None) -> Note:
     lines = [line for line in (SEGMENTS | changed).values() if line is not None]
-    return note_from_message(parse("\r".join(lines).encode()), settings or Settings())
+    (note,) = read_message(parse("\r".join(lines).encode()), settings or Settings()).notes
+    return note
 
 
 def resources(note: Note) -> dict[str, Any]:
@@ -42,7 +43,9 @@ def test_the_note() -> None:
     note = read()
     assert (note.id, note.type_code, note.doc_status) == ("D9", "11506-3", "final")
     assert note.date == datetime(2025, 4, 22, 18, 20, tzinfo=timezone(timedelta(hours=-5)))  # the zone of MSH-7
-    assert [note.subject, note.encounter, note.document] == [entry["fullUrl"] for entry in note.context]
+    urls = {entry["resource"]["resourceType"]: entry["fullUrl"] for entry in note.context}
+    assert (note.subject, note.encounter) == (urls["Patient"], urls["Encounter"])
+    assert note.document == urls["DocumentReference"]
 
 
 def test_the_patient() -> None:
@@ -94,7 +97,13 @@ def test_the_document() -> None:
     assert document["identifier"] == [{"value": "F.TXT"}]
     assert (document["status"], document["docStatus"]) == ("current", "final")
     assert document["date"] == "2025-04-22T18:20:00-05:00"
-    assert document["author"] == [{"identifier": {"system": "urn:id:HOSP", "value": "55"}, "display": "Doc Who"}]
+    (author,) = [entry for entry in note.context if entry["resource"].get("identifier", [{}])[0].get("value") == "55"]
+    assert document["author"] == [{"reference": author["fullUrl"], "display": "Doc Who"}]
+    assert author["resource"] == {
+        "resourceType": "Practitioner",
+        "identifier": [{"system": "urn:id:HOSP", "value": "55"}],
+        "name": [{"family": "Who", "given": ["Doc"]}],
+    }
     assert document["authenticator"]["display"] == "Ner Sig"
     assert document["description"] == "A title"
     assert document["securityLabel"][0]["coding"][0]["code"] == "R"
@@ -109,6 +118,8 @@ def test_requests_are_conditional_and_the_same_every_time() -> None:
     assert [entry["request"] for entry in note.context] == [
         {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:oid:2.16.840.1.113883.3.1%7C844"},
         {"method": "POST", "url": "Encounter", "ifNoneExist": "identifier=urn:id:RIVER%7CV77"},
+        {"method": "POST", "url": "Practitioner", "ifNoneExist": "identifier=urn:id:HOSP%7C55"},
+        {"method": "POST", "url": "Practitioner", "ifNoneExist": "identifier=urn:id:HOSP%7C66"},
         {"method": "POST", "url": "DocumentReference", "ifNoneExist": "identifier=urn:id:NOTE%7CD9"},
     ]
     assert read() == note
@@ -150,20 +161,72 @@ def test_what_was_entered_in_error_is_left_out() -> None:
     assert read(OBX1="OBX|1|TX|||Wrong patient||||||D").text == "\nA & P:\nrest"
 
 
+@pytest.mark.parametrize("event", ["T04", "T08"])
+def test_a_changed_document_takes_the_place_of_the_earlier_one(event: str) -> None:
+    document = read(MSH=SEGMENTS["MSH"].replace("T02^MDM_T02", event)).context[-1]
+    assert document["request"] == {"method": "PUT", "url": "DocumentReference?identifier=urn:id:NOTE%7CD9"}
+
+
+@pytest.mark.parametrize("event", ["T01", "T03", "T05", "T07", "T09"])
+def test_an_event_without_content_is_no_note_unless_it_has_content(event: str) -> None:
+    header = SEGMENTS["MSH"].replace("T02^MDM_T02", event)
+    lines = [header, SEGMENTS["PID"], SEGMENTS["TXA"]]
+    content = read_message(parse("\r".join(lines).encode()), Settings())
+    assert (content.notes, content.records) == ((), ())
+    assert "announces" in content.remark
+    assert read(MSH=header).text.startswith("Pt has HTN.")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"MSH": SEGMENTS["MSH"].replace("T02^MDM_T02", "T11"), "OBX1": None, "OBX2": None, "OBX3": None},
+        {"TXA": SEGMENTS["TXA"].replace("|AV|", "|CA|")},
+    ],
+)
+def test_a_document_that_is_taken_back_has_no_text_to_be_coded(changed: dict[str, str | None]) -> None:
+    note = read(**changed)
+    assert (note.text, note.doc_status) == ("", "entered-in-error")
+    assert (note.id, note.document) == (read().id, read().document)
+    made = note.context[-1]
+    assert (made["resource"]["status"], made["request"]["method"]) == ("entered-in-error", "PUT")
+    assert made["resource"]["content"][0]["attachment"]
+
+
+def test_observations_with_several_names_have_titles() -> None:
+    note = read(
+        OBX1="OBX|1|TX|H^HISTORY||Chest pain.||||||F",
+        OBX2="OBX|2|TX|H^HISTORY||Two days.||||||F",
+        OBX3="OBX|3|TX|P^PLAN||ECG.||||||F",
+    )
+    assert note.text == "HISTORY:\nChest pain.\nTwo days.\nPLAN:\nECG."
+
+
+def test_comments_are_text() -> None:
+    assert (
+        read(OBX2="NTE|1||An addition~and another", OBX3=None).text == "Pt has HTN.\nNo DM.\nAn addition\nand another"
+    )
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "9", ""])
+def test_every_version_is_read(version: str) -> None:
+    assert read(MSH=SEGMENTS["MSH"].replace("2.5.1", version)).text == read().text
+
+
 @pytest.mark.parametrize(
     ("changed", "place", "kind"),
     [
         ({"MSH": SEGMENTS["MSH"].replace("MDM^T02^MDM_T02", "")}, "MSH-9", InputError),
-        ({"MSH": SEGMENTS["MSH"].replace("MDM^T02^MDM_T02", "ORU^R01")}, "MSH-9", UnsupportedError),
-        ({"MSH": SEGMENTS["MSH"].replace("T02^MDM_T02", "T01")}, "MSH-9", UnsupportedError),
+        ({"MSH": SEGMENTS["MSH"].replace("MDM^T02^MDM_T02", "SIU^S12")}, "MSH-9", UnsupportedError),
+        ({"MSH": SEGMENTS["MSH"].replace("T02^MDM_T02", "T99")}, "MSH-9", UnsupportedError),
         ({"MSH": SEGMENTS["MSH"].replace("|M1|", "||")}, "MSH-10", InputError),
         ({"PID": None}, "PID-3", InputError),
         ({"PID": "PID|1||^^^X"}, "PID-3", InputError),
         ({"PID": "PID|1||7", "MSH": SEGMENTS["MSH"].replace("APP|HOSP", "|")}, "PID-3.4", InputError),
         ({"TXA": None}, "TXA", InputError),
-        ({"TXA": SEGMENTS["TXA"].replace("|AV|", "|CA|")}, "TXA-19", UnsupportedError),
         ({"OBX1": None, "OBX2": None, "OBX3": None}, "OBX", InputError),
-        ({"OBX1": "OBX|1|ED|||^x", "OBX2": None, "OBX3": None}, "OBX-2", UnsupportedError),
+        ({"OBX1": "OBX|1|ED|||^IM^PNG^Base64^JVBE", "OBX2": None, "OBX3": None}, "OBX-5.5", UnsupportedError),
+        ({"OBX1": "OBX|1|XAD|||1 A St", "OBX2": None, "OBX3": None}, "OBX-2", UnsupportedError),
         ({"OBX1": "OBX|1|TX||| ", "OBX3": None}, "OBX-5", InputError),
     ],
 )

@@ -136,6 +136,15 @@ def test_a_retired_concept_gives_way_to_its_replacement(make: Any) -> None:
     assert linker.lookup("gone flu", SNOMED, 5) == ()
 
 
+def test_what_was_linked_is_remembered(linker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = linker({SNOMED: {"1": ["gout"]}})
+    queries = [Query("gout", (SNOMED,)), Query("gowt", (SNOMED,)), Query("gout", (SNOMED,))]
+    first = over.link(queries)
+    assert [[candidate.code for candidate in found] for found in first] == [["1"]] * 3
+    monkeypatch.setattr(over._named, "find", lambda *_, **__: pytest.fail("looked up again"))
+    assert over.link(queries) == first
+
+
 class _NoHits:
     """An index in which nothing is similar."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fhir_coder.model import HPO, SNOMED, EntityType
 from fhir_coder.nlp.dictionary import Mention
 from fhir_coder.nlp.merge import Named, merge
-from fhir_coder.nlp.recogniser import Span
+from fhir_coder.nlp.recogniser import Recognised, Span
 from fhir_coder.nlp.senses import Sense
 from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.release import Concept, Name
@@ -54,15 +55,20 @@ def _span(text: str, words: str, type_: EntityType = DISEASE) -> Span:
     return Span(start, start + len(words), type_, 0.9)
 
 
+def _recognised(text: str, spans: list[Span]) -> Recognised:
+    words = list(re.finditer(r"\w+", text))
+    return Recognised(spans, [word.start() for word in words], [word.end() for word in words], [0.5] * len(words))
+
+
 def _merged(
     text: str, named: list[Named], spans: list[Span], store: ConceptStore
 ) -> list[tuple[str, EntityType | None]]:
-    return [(text[one.start : one.end], one.type) for one in merge(text, named, spans, store)]
+    return [(text[one.start : one.end], one.type) for one in merge(text, named, _recognised(text, spans), store)]
 
 
 def test_where_both_agree_the_name_is_kept_with_what_it_is_taken_for(store: ConceptStore) -> None:
     text = "glucose was given"
-    (one,) = merge(text, [_named(text, "glucose", LAB)], [_span(text, "glucose", MEDICATION)], store)
+    (one,) = merge(text, [_named(text, "glucose", LAB)], _recognised(text, [_span(text, "glucose", MEDICATION)]), store)
     assert (one.type, one.names[0].text) == (MEDICATION, "glucose")
 
 
@@ -105,7 +111,7 @@ def test_more_words_around_a_name_keep_its_concept_where_it_is_what_they_say(
     store: ConceptStore, words: str, coded: bool
 ) -> None:
     text = f"She has {words}."
-    (one,) = merge(text, [_named(text, "endocarditis")], [_span(text, words)], store)
+    (one,) = merge(text, [_named(text, "endocarditis")], _recognised(text, [_span(text, words)]), store)
     assert text[one.start : one.end] == words
     assert one.head == ("endocarditis" if coded else None)
     assert bool(one.names) is coded
@@ -113,8 +119,8 @@ def test_more_words_around_a_name_keep_its_concept_where_it_is_what_they_say(
 
 def test_the_names_of_a_recognised_span_are_of_its_kind(store: ConceptStore) -> None:
     text = "endocarditis"
-    assert merge(text, [], [_span(text, text, SYMPTOM)], store)[0].names
-    assert not merge(text, [], [_span(text, text, MEDICATION)], store)[0].names
+    assert merge(text, [], _recognised(text, [_span(text, text, SYMPTOM)]), store)[0].names
+    assert not merge(text, [], _recognised(text, [_span(text, text, MEDICATION)]), store)[0].names
 
 
 def test_a_list_is_no_single_medication(store: ConceptStore) -> None:
@@ -129,4 +135,4 @@ def test_a_list_is_no_single_medication(store: ConceptStore) -> None:
 
 def test_a_list_of_separators_is_nothing(store: ConceptStore) -> None:
     text = " , and , "
-    assert merge(text, [], [Span(0, len(text), MEDICATION, 0.5)], store) == []
+    assert merge(text, [], _recognised(text, [Span(0, len(text), MEDICATION, 0.5)]), store) == []

@@ -183,6 +183,7 @@ def test_bad_input_names_place_and_remedy(
         ("POST", "/fhir/$code-note", {"Content-Type": "application/xml"}, 415),
         ("POST", "/hl7v2", {"Content-Type": "application/json"}, 415),
         ("POST", "/v1/code", {"Content-Length": "999999999"}, 413),
+        ("POST", "/hl7v2", {"Content-Length": "2147483648"}, 413),
         ("POST", "/v1/code", {}, 400),
         ("GET", "/v1/lookup", {}, 422),
         ("GET", "/v1/lookup?system=none&text=a", {}, 422),
@@ -259,7 +260,7 @@ def test_hl7v2_is_stored_and_acknowledged(serve: Any) -> None:
     ("message", "status", "code"),
     [
         ("hello", 400, b"AR"),
-        (MESSAGE.replace("MDM^T02", "ADT^A01"), 400, b"AR"),
+        (MESSAGE.replace("MDM^T02", "SIU^S12"), 400, b"AR"),
         (MESSAGE.replace("|7\r", "|\r"), 422, b"AE"),
     ],
 )
@@ -277,10 +278,10 @@ def test_hl7v2_that_cannot_be_taken_is_refused_and_not_stored(
 def test_hl7v2_that_cannot_be_stored_is_not_acknowledged(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service = serve()
 
-    def full(*_: object) -> int:
+    def full(*_: object) -> list[int]:
         raise OSError("disk full")
 
-    monkeypatch.setattr(service.inbox, "store", full)
+    monkeypatch.setattr(service.inbox._commits, "_write", full)
     response = service.client.post("/hl7v2", content=MESSAGE)
     assert (response.status_code, issue(response)["code"]) == (503, "transient")
 

@@ -1,0 +1,103 @@
+"""Documents inside an observation: encapsulated data (ED) and pointers (RP).
+
+Source: HL7 v2.5.1, sections 2.A.24 (ED) and 2.A.65 (RP), HL7 tables 0191, 0291 and 0299.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fhir_coder.attachments.read import read_attachment
+from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.hl7v2 import Message, Segment
+from fhir_coder.ingest.hl7v2_tables import mapped
+from fhir_coder.ingest.hl7v2_types import Json
+from fhir_coder.ingest.text import decode_text
+from fhir_coder.settings import Settings
+
+_PLAIN = "text/plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What a document inside an observation gave."""
+
+    lines: tuple[str, ...] = ()
+    attachment: Json | None = None  # as it came, as a FHIR Attachment
+    error: InputError | None = None  # why there is no text
+
+
+def read_data(message: Message, segment: Segment, settings: Settings) -> Data:
+    """Return what the ED in OBX-5 holds: 2 type, 3 subtype, 4 encoding (A, Hex, Base64), 5 data. Raises nothing."""
+    raw = message.repetitions(segment, 5)[0] if message.repetitions(segment, 5) else ""
+    type_ = media_type(message.component(raw, 2), message.component(raw, 3))
+    try:
+        content = _decoded(message, raw)
+    except InputError as error:
+        return Data(error=error)
+    if not content:
+        return Data(error=InputError("the data is empty; send the document", place="OBX-5.5", code="required"))
+    if type_ is None:
+        return Data(error=UnsupportedError("this type of document is not known; give it in OBX-5.3", place="OBX-5.3"))
+    attachment = {
+        "contentType": type_,
+        "data": base64.b64encode(content).decode("ascii"),
+        "size": len(content),
+    }
+    try:
+        text = _text(content, type_, message.charset, settings)
+    except InputError as error:
+        return Data(attachment=attachment, error=error)
+    # Plain text stands in the document's own text already.
+    return Data(lines=(text,), attachment=None if type_ == _PLAIN else attachment)
+
+
+def read_pointer(message: Message, segment: Segment) -> Data:
+    """Return the RP in OBX-5 as a pointer: 1 where it is, 3 type, 4 subtype. Nothing is fetched. Raises nothing."""
+    where = message.at(segment, 5)
+    error = UnsupportedError(
+        "the document is not in the message but behind a pointer, which is not followed; send it as ED", place="OBX-5"
+    )
+    # The parts of the standard's own pointers (pathnames) mean nothing outside of the sender.
+    if urlsplit(where).scheme not in ("http", "https"):
+        return Data(error=error)
+    type_ = media_type(message.at(segment, 5, 3), message.at(segment, 5, 4))
+    return Data(attachment={**({"contentType": type_} if type_ else {}), "url": where}, error=error)
+
+
+def media_type(type_: str, subtype: str) -> str | None:
+    """Return the media type of ED.2 (or RP.3) and ED.3 ("AP", "PDF"), or None when it is not known."""
+    found = mapped("ED-3", subtype.upper()) or mapped("ED-2", type_.upper())
+    if found:
+        return found.code
+    return subtype.lower() if "/" in subtype else None
+
+
+def _decoded(message: Message, raw: str) -> bytes:
+    encoding, parts = message.component(raw, 4).upper(), raw.split(message.delimiters.component, 4)
+    data = message.text(parts[4].split(message.delimiters.component, 1)[0]) if len(parts) > 4 else ""
+    if encoding in ("", "A", "NONE"):
+        return data.encode()
+    packed = "".join(data.split())
+    try:
+        if encoding == "HEX":
+            return bytes.fromhex(packed)
+        return base64.b64decode(packed, validate=True)
+    except (ValueError, binascii.Error):
+        raise InputError(
+            "the data is not what its encoding (OBX-5.4) says; the message may have been cut off",
+            place="OBX-5.5",
+            code="value",
+        ) from None
+
+
+def _text(content: bytes, type_: str, charset: str, settings: Settings) -> str:
+    if type_ == _PLAIN:
+        try:
+            return decode_text(content, "utf-8", place="OBX-5.5")
+        except InputError:  # an older sender has it in the character set of its message
+            return decode_text(content, charset, place="OBX-5.5")
+    return read_attachment(content, type_, settings, place="OBX-5.5").text

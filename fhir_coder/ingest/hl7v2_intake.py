@@ -1,0 +1,65 @@
+"""The intakes of HL7 v2 messages, out of files and out of the inbox alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from fhir_coder.errors import InputError, SettingsError
+from fhir_coder.ingest.hl7v2 import Message, parse
+from fhir_coder.ingest.hl7v2_batch import require_whole_batch, split_messages
+from fhir_coder.ingest.hl7v2_content import Content, read_message
+from fhir_coder.ingest.hl7v2_structure import require_structure
+from fhir_coder.ingest.hl7v2_tables import mapped
+from fhir_coder.ingest.hl7v2_unmapped import unmapped_fields
+from fhir_coder.ingest.intake import Intake
+from fhir_coder.settings import Settings
+
+
+def intakes_from_hl7v2(raw: bytes, source: str, settings: Settings) -> Iterator[Intake]:
+    """Yield the intakes of each message in `raw`. Raises nothing."""
+    messages = split_messages(raw)
+    try:
+        require_whole_batch(raw)
+    except InputError as cut_off:
+        yield Intake(source=source, error=cut_off)
+    if not messages:
+        nothing = InputError("the input holds no message; send HL7 v2 in ER7 form", place="MSH", code="required")
+        yield Intake(source=source, error=nothing)
+    for number, message in enumerate(messages, start=1):
+        name = source if len(messages) == 1 else f"{source} message {number}"
+        try:
+            parsed, content = read_raw(message, settings)
+        except InputError as error:
+            yield Intake(source=name, error=error)
+        else:
+            yield from _intakes(name, parsed, content)
+
+
+def require_default_charset(settings: Settings) -> None:
+    """Raise `SettingsError` when the setting hl7v2_charset names no character set that is read."""
+    if mapped("MSH-18", settings.hl7v2_charset.upper()) is None:
+        raise SettingsError(
+            f"setting hl7v2_charset: {settings.hl7v2_charset} is not read; give a name of HL7 table 0211 (8859/1)"
+        )
+
+
+def read_raw(raw: bytes, settings: Settings) -> tuple[Message, Content]:
+    """Return a message and what it holds. Raises `InputError` for what is missing, wrong or not read."""
+    message = parse(raw, settings.hl7v2_charset)
+    if settings.hl7v2_validation == "refuse":
+        require_structure(message)
+    return message, read_message(message, settings)
+
+
+def _intakes(name: str, message: Message, content: Content) -> Iterator[Intake]:
+    many = len(content.notes) > 1
+    intakes = [
+        Intake(source=f"{name} report {number}" if many else name, note=note)
+        for number, note in enumerate(content.notes, start=1)
+    ]
+    if content.records or not intakes:
+        intakes.insert(0, Intake(source=name, records=content.records, remark=content.remark))
+    # What is told of the message as a whole is told once, with the first intake.
+    yield replace(intakes[0], unread=content.unread, unmapped=unmapped_fields(message))
+    yield from intakes[1:]

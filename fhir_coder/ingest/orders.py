@@ -1,0 +1,75 @@
+"""What orders and referrals say in words (ORM, OMG, OML, REF; also ADT): a note of the comments and observations.
+
+Source: HL7 v2.5.1, chapters 4 (orders) and 11 (referrals), sections 4.5.3 (OBR) and 2.4.10 (NTE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fhir_coder.errors import InputError
+from fhir_coder.ingest.hl7v2 import Message, Segment
+from fhir_coder.ingest.hl7v2_document import Case, Document, Told, message_identifier, note_of
+from fhir_coder.ingest.hl7v2_practitioner import people
+from fhir_coder.ingest.hl7v2_text import read_text
+from fhir_coder.ingest.hl7v2_types import Json, concept, first_time
+from fhir_coder.ingest.text import clean_text
+from fhir_coder.model import LOINC
+from fhir_coder.settings import Settings
+
+_NOTE = {"coding": [{"system": LOINC, "code": "34109-9", "display": "Note"}]}
+_REFERRAL = {"coding": [{"system": LOINC, "code": "57133-1", "display": "Referral note"}]}
+
+
+def note_from_comments(message: Message, case: Case, settings: Settings) -> Told:
+    """Return one note of all that the message says in words; none when it says nothing.
+
+    Raises `InputError`, with the field as its place, for what is missing or wrong.
+    """
+    lines: list[str] = []
+    attachments: list[Json] = []
+    unread: list[InputError] = []
+    for head, content in _parts(message):
+        title = concept(message, head, 4).get("text", "") if head is not None else ""
+        found = read_text(message, content, settings, title=title)
+        said = request_lines(message, head) + found.lines
+        if any(line.strip() for line in said):
+            lines += ((title,) if title else ()) + said
+        attachments += found.attachments
+        unread += found.unread
+    if not lines:
+        return Told(unread=tuple(unread))
+    times = [(message.first("ORC"), 9), (message.first("EVN"), 2), (message.first("MSH"), 7)]
+    document = Document(
+        identifier=message_identifier(message, "MSH-4"),
+        write="create",
+        text=clean_text("\n".join(lines), settings, place="NTE-3"),
+        attachments=tuple(attachments),
+        unread=tuple(unread),
+        type=dict(_REFERRAL if message.first("RF1") else _NOTE),
+        date=first_time(message, times),
+        written=first_time(message, times),
+        authors=people(message, message.first("ORC"), 12)[:1],
+    )
+    return Told(notes=(note_of(case, document),), unread=tuple(unread))
+
+
+def request_lines(message: Message, obr: Segment | None) -> tuple[str, ...]:
+    """Return what an OBR says in words about the patient: OBR-13 (clinical information), OBR-31 (reason)."""
+    reasons = [message.component(raw, 2) or message.component(raw, 1) for raw in message.repetitions(obr, 31)]
+    information = [message.text(raw) for raw in message.repetitions(obr, 13)]
+    said = (("Clinical information", information), ("Reason for study", reasons))
+    return tuple(f"{title}: {words}" for title, values in said for words in values if words.strip())
+
+
+def _parts(message: Message) -> Iterator[tuple[Segment | None, list[Segment]]]:
+    """Yield the comments and observations before the first OBR, then those of each OBR with it."""
+    head: Segment | None = None
+    content: list[Segment] = []
+    for segment in message.segments:
+        if segment.name == "OBR":
+            yield head, content
+            head, content = segment, []
+        elif segment.name in ("OBX", "NTE"):
+            content.append(segment)
+    yield head, content

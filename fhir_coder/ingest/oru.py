@@ -1,0 +1,113 @@
+"""A message of results (ORU, OUL) becomes a note for each report: an OBR with its OBX and NTE.
+
+Source: HL7 v2.5.1, sections 7.3.1 (ORU) and 7.4.1 (OBR), and the HL7 Version 2 to FHIR guide 1.0.0 (OBR segment map).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_coder.errors import InputError
+from fhir_coder.ingest.hl7v2 import Message, Segment
+from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
+from fhir_coder.ingest.hl7v2_practitioner import people_in_subcomponents
+from fhir_coder.ingest.hl7v2_tables import mapped
+from fhir_coder.ingest.hl7v2_text import MessageText, read_text
+from fhir_coder.ingest.hl7v2_types import Json, concept, ei, filled, first_time
+from fhir_coder.ingest.orders import request_lines
+from fhir_coder.ingest.text import clean_text
+from fhir_coder.model import LOINC
+from fhir_coder.settings import Settings
+
+_ANY_NOTE = {"system": LOINC, "code": "34109-9", "display": "Note"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """An OBR, the ORC before it, and what belongs to it."""
+
+    order: Segment | None  # ORC
+    request: Segment | None  # OBR
+    content: tuple[Segment, ...]
+
+
+def notes_from_results(message: Message, case: Case, settings: Settings) -> Told:
+    """Return a note for each report that says something.
+
+    Raises `InputError`, with the field as its place, for what is missing or wrong.
+    """
+    notes = []
+    unread: list[InputError] = []
+    for number, report in enumerate(_reports(message), start=1):
+        title = concept(message, report.request, 4).get("text", "")
+        found = read_text(message, report.content, settings, title=title)
+        unread += found.unread
+        if any(line.strip() for line in found.lines):
+            notes.append(note_of(case, _document(message, report, number, title, found, settings)))
+    return Told(notes=tuple(notes), unread=tuple(unread))
+
+
+def _document(
+    message: Message, report: _Report, number: int, title: str, found: MessageText, settings: Settings
+) -> Document:
+    obr = report.request
+    status = mapped("OBR-25", message.at(obr, 25))
+    withdrawn = status is not None and status.code == WITHDRAWN
+    lines = ((title,) if title else ()) + request_lines(message, obr) + found.lines
+    identifier, filler = _identifier(message, report, number)
+    return Document(
+        identifier=identifier,
+        # A report that comes again under its number is a later version: preliminary, final, corrected.
+        write="update" if filler else "create",
+        text=clean_text("\n".join(lines), settings, place="OBX-5"),
+        attachments=found.attachments,
+        unread=found.unread,
+        type=_type(message, obr, title),
+        status=WITHDRAWN if withdrawn else "current",
+        doc_status=status.code if status else None,
+        date=first_time(message, [(obr, 22), (obr, 7), (message.first("MSH"), 7)]),
+        written=first_time(message, [(obr, 7), (obr, 22), (message.first("MSH"), 7)]),
+        authors=people_in_subcomponents(message, obr, 32)[:1],
+        elements=filled({"identifier": [filler] if filler else None}),
+    )
+
+
+def _reports(message: Message) -> list[_Report]:
+    """The reports, and what stands before the first OBR (comments on the patient) with the first of them."""
+    reports: list[_Report] = []
+    order: Segment | None = None  # the last ORC; it goes with the OBR that follows
+    head: tuple[Segment | None, Segment | None] = (None, None)
+    content: list[Segment] = []
+    for segment in message.segments:
+        if segment.name == "ORC":
+            order = segment
+        elif segment.name == "OBR":
+            if head[1] is not None:
+                reports.append(_Report(*head, tuple(content)))
+                content = []
+            head, order = (order, segment), None
+        elif segment.name in ("OBX", "NTE"):
+            content.append(segment)
+    return [*reports, _Report(*head, tuple(content))]
+
+
+def _identifier(message: Message, report: _Report, number: int) -> tuple[Json, Json]:
+    """The report's own identifier, and the number that its filler (or placer) gave it, where one did.
+
+    Several reports of one specimen may share that number; with the code of what was asked for they differ.
+    """
+    places = ((report.request, 3), (report.order, 3), (report.request, 2), (report.order, 2))
+    filler = next((found for segment, place in places if (found := ei(message, segment, place))), {})
+    if not filler:
+        own = message_identifier(message, "OBR-3.2")
+        return {**own, "value": f"{own['value']}/{number}"}, {}
+    with_system(filler, "OBR-3.2")
+    code = message.at(report.request, 4)
+    return {**filler, "value": f"{filler['value']}/{code}"} if code else filler, filler
+
+
+def _type(message: Message, obr: Segment | None, title: str) -> Json:
+    """OBR-4 where it is LOINC, else a note, with the words of OBR-4."""
+    stated = concept(message, obr, 4).get("coding", [])
+    codings = [each for each in stated if each["system"] == LOINC]
+    return filled({"coding": codings or [dict(_ANY_NOTE)], "text": title})

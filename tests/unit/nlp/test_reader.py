@@ -1,0 +1,66 @@
+"""The language stages with the embedded recogniser: it adds what has no name, and takes nothing away that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fhir_coder.pipeline import Coder
+from fhir_coder.settings import Settings
+from tests.conftest import Read
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Read]:
+    """Code short texts with dictionary and recogniser."""
+    loaded = Coder.from_settings(Settings.load(encoder="none"))
+    yield Read(loaded)
+    loaded.store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Absence of edema.", "edema"),
+        ("Denies any history of seizures.", "seizures"),
+        ("Denies family history of diabetes.", "diabetes"),
+        ("Negative for:\n* fever\nCough for a week.", "fever"),
+        ("Doctor: Do you smoke?\nGuest_family: No.", "smoke"),
+    ],
+)
+def test_what_is_denied_stays_denied(both: Read, text: str, words: str) -> None:
+    assert both.one(text, words).assertion.negated
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "type_"),
+    [
+        ("pt w diabetis on metformen 500 bid", "diabetis", "disease"),
+        ("pt w diabetis on metformen 500 bid", "metformen", "medication"),
+        ("Calcium and magnesium were normal.", "magnesium", "lab-test"),
+        ("He takes interferon.", "interferon", "medication"),
+    ],
+)
+def test_what_is_recognised_without_a_name_or_by_what_is_around(both: Read, text: str, words: str, type_: str) -> None:
+    assert both.one(text, words).type == type_
+
+
+def test_one_item_of_a_list_is_one_entity(both: Read) -> None:
+    assert both.texts("PMH:\tHTN\tDM\tstroke") == ["HTN", "DM", "stroke"]
+    assert "penicillin" in both.texts("Allergies: penicillin - hives")
+
+
+def test_no_known_allergies_is_no_finding(both: Read) -> None:
+    for text in ("Allergies: No known drug allergies", "Allergies:\nNo known food or drug allergies"):
+        assert both.texts(text) == []
+
+
+def test_caffeine_that_is_drunk_is_not_coded(both: Read) -> None:
+    entity = both.one("She drinks a lot of caffeine.", "caffeine")
+    assert not entity.codings
+    assert "dose" in str(entity.abstained)
+
+
+def test_ordinary_words_are_nothing(both: Read) -> None:
+    assert both.texts("Up to date with her visits. No recent travel, and questions were answered.") == []
