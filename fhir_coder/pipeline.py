@@ -169,4 +169,5 @@ def _strength(attributes: Mapping[str, Any]) -> str:
 
 
 def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:
-    return DenseIndex(store, vectors_folder(settings), Encoder(model, settings.encoder_pooling, settings.encoder_instruction))
+    encoder = Encoder(model, settings.encoder_pooling, settings.encoder_instruction)
+    return DenseIndex(store, vectors_folder(settings), encoder)

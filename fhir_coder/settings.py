@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     )
     hl7v2_adt: Literal["update", "create"] = Field(
         default="update",
-        description="What ADT messages do with a Patient, Encounter or merged Patient that the server has: 'update' it, "
-        "or only 'create' what is missing.",
+        description="What ADT messages do with a Patient, Encounter or merged Patient that the server has: 'update' "
+        "it, or only 'create' what is missing.",
     )
     hl7v2_validation: Literal["off", "refuse"] = Field(
         default="off",

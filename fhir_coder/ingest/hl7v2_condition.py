@@ -5,6 +5,8 @@ Source: HL7 Version 2 to FHIR guide 1.0.0 (DG1 segment map), https://hl7.org/fhi
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_document import Case
 from fhir_coder.ingest.hl7v2_practitioner import Person, entries_of, people
@@ -12,6 +14,7 @@ from fhir_coder.ingest.hl7v2_tables import code_system, mapped
 from fhir_coder.ingest.hl7v2_types import Json, code, concept, ei, entry, filled, first_time, instant, sender
 
 _HL7 = "http://terminology.hl7.org/CodeSystem/"
+_IDENTITY_LENGTH = 40  # hex digits, 160 bits
 _DISPLAYS = {"confirmed": "Confirmed", "provisional": "Provisional", "entered-in-error": "Entered in Error"}
 
 
@@ -75,7 +78,9 @@ def _identifier(message: Message, dg1: Segment, case: Case, what: Json) -> Json:
     owner = case.stay.entry if case.stay else case.patient
     codings = "+".join(each["code"] for each in what.get("coding", ())) or what.get("text", "")
     number = owner["resource"]["identifier"][0]["value"]
-    return filled({"system": sender(message), "value": f"{number}/{message.at(dg1, 6)}/{codings}"})
+    # A hash: the identifier stands in URLs, which servers log.
+    known_by = sha256("\x1f".join((number, message.at(dg1, 6), codings)).encode()).hexdigest()[:_IDENTITY_LENGTH]
+    return filled({"system": sender(message), "value": f"DG1-{known_by}"})
 
 
 def _category(*, in_stay: bool) -> Json:

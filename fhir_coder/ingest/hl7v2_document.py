@@ -56,6 +56,7 @@ class Document:
     written: datetime | None = None  # the time of what it tells
     authors: tuple[Person, ...] = ()
     authenticator: Person | None = None
+    related: tuple[Json, ...] = ()  # identifiers of what it answers: an order
     elements: Json = field(default_factory=dict)  # further elements of the DocumentReference
 
 
@@ -125,10 +126,19 @@ def _document_entry(case: Case, document: Document) -> Json:
         "author": [author.reference for author in document.authors],
         "authenticator": document.authenticator.reference if document.authenticator else None,
         "content": [{"attachment": attachment} for attachment in (_plain(document.text), *document.attachments)],
-        "context": {"encounter": [{"reference": case.stay.reference}]} if case.stay else None,
+        "context": _context(case, document),
         **document.elements,
     }
     return entry(filled(resource), document.identifier, "create" if document.write == "create" else "update")
+
+
+def _context(case: Case, document: Document) -> Json:
+    return filled(
+        {
+            "encounter": [{"reference": case.stay.reference}] if case.stay else None,
+            "related": [{"identifier": identifier} for identifier in document.related],
+        }
+    )
 
 
 def _plain(text: str) -> Json:

@@ -5,7 +5,8 @@ Source: HL7 v2.5.1, sections 7.3.1 (ORU) and 7.4.1 (OBR), and the HL7 Version 2 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
@@ -37,13 +38,16 @@ def notes_from_results(message: Message, case: Case, settings: Settings) -> Told
     Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
     notes = []
+    known: Counter[str] = Counter()
     unread: list[InputError] = []
     for number, report in enumerate(_reports(message), start=1):
         title = concept(message, report.request, 4).get("text", "")
         found = read_text(message, report.content, settings, title=title)
         unread += found.unread
         if any(line.strip() for line in found.lines):
-            notes.append(note_of(case, _document(message, report, number, title, found, settings)))
+            document = _document(message, report, number, title, found, settings)
+            known[document.identifier["value"]] += 1
+            notes.append(note_of(case, _told_apart(document, known[document.identifier["value"]])))
     return Told(notes=tuple(notes), unread=tuple(unread))
 
 
@@ -68,8 +72,17 @@ def _document(
         date=first_time(message, [(obr, 22), (obr, 7), (message.first("MSH"), 7)]),
         written=first_time(message, [(obr, 7), (obr, 22), (message.first("MSH"), 7)]),
         authors=people_in_subcomponents(message, obr, 32)[:1],
-        elements=filled({"identifier": [filler] if filler else None}),
+        # Not as its identifier: a search for another document of that number would find this one.
+        related=(filler,) if filler else (),
     )
+
+
+def _told_apart(document: Document, occurrence: int) -> Document:
+    """The document under a number of its own: a message may hold several of one filler's number and one code."""
+    if occurrence == 1:
+        return document
+    value = f"{document.identifier['value']}/{occurrence}"
+    return replace(document, identifier={**document.identifier, "value": value})
 
 
 def _reports(message: Message) -> list[_Report]:
@@ -102,8 +115,8 @@ def _identifier(message: Message, report: _Report, number: int) -> tuple[Json, J
         own = message_identifier(message, "OBR-3.2")
         return {**own, "value": f"{own['value']}/{number}"}, {}
     with_system(filler, "OBR-3.2")
-    code = message.at(report.request, 4)
-    return {**filler, "value": f"{filler['value']}/{code}"} if code else filler, filler
+    code = message.at(report.request, 4) or "report"
+    return {**filler, "value": f"{filler['value']}/{code}"}, filler
 
 
 def _type(message: Message, obr: Segment | None, title: str) -> Json:

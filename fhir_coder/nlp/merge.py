@@ -8,7 +8,8 @@ and by what must not happen in a note: that "absence of edema" becomes one thing
   or has another code and the recogniser is not sure. Abstracts are annotated more coarsely ("heart block" of "complete
   heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
-  other words for a name ("history of seizures"), or that goes on behind a clinical name in no way that names do.
+  what is said of a problem ("severe pain") or leads to it ("history of seizures"), or that goes on behind a clinical
+  name in no way that names do.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
 - What only one of them finds is kept; but a problem that the dictionary names, and SNOMED CT does not, is left out
   where the recogniser is sure that there is nothing (of such names in abstracts one in five was right), and a span
@@ -28,7 +29,7 @@ from fhir_coder.model import HPO, PROBLEM_TYPES, SNOMED, EntityType, kindred
 from fhir_coder.nlp.dictionary import Mention
 from fhir_coder.nlp.recogniser import Recognised, Span
 from fhir_coder.nlp.senses import Sense
-from fhir_coder.tables import read_table
+from fhir_coder.tables import read_table, split
 from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.store import ConceptStore
 
@@ -91,6 +92,13 @@ def _is_likely(text: str, mention: Mention) -> bool:
 
 
 @cache
+def _attributes() -> frozenset[str]:
+    """Return the words that say how a problem is, and are read beside its name."""
+    rows = read_table("problem_attributes.csv", ("attribute", "value", "names", "place"))
+    return frozenset(word for row in rows for name in split(row["names"]) for word in name.split()) | {"open", "closed"}
+
+
+@cache
 def _nothing() -> frozenset[str]:
     """Return the words that are no entities, whatever the recogniser says."""
     return frozenset(row["word"] for row in read_table("not_recognised.csv", ("word", "reason")))
@@ -147,6 +155,8 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
         return _is_clinical(sense) or (is_coded and span.score < _UNSURE)
     before, behind = text[span.start : mention.start], text[mention.end : span.end]
     if _SEPARATOR.search(before) or _SEPARATOR.search(behind) or sense.type is EntityType.DEVICE:  # "uses cane"
+        return True
+    if before and not behind and sense.type in PROBLEM_TYPES and _attributes().issuperset(before.lower().split()):
         return True
     goes_on = not behind or behind.startswith("-") or _GOES_ON.match(behind)
     return sense.type in PROBLEM_TYPES and _is_clinical(sense) and (not goes_on or bool(_LEADS_TO.search(before)))

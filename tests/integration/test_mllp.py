@@ -261,6 +261,25 @@ def test_more_connections_than_allowed_are_turned_away(inbox: Inbox) -> None:
     asyncio.run(run())
 
 
+def test_unfinished_messages_of_many_senders_are_bounded_together(inbox: Inbox) -> None:
+    async def run() -> None:
+        async with listening(inbox, max_body_bytes=2_000_000) as port, asyncio.timeout(60):
+            connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
+            closed = [asyncio.ensure_future(reader.read()) for reader, _ in connections]
+            for _, writer in connections:
+                writer.write(START + b"MSH|" + b"x" * 1_900_000)
+            await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(frame(message(1)))  # there is always room for a small one
+            assert await acknowledgement(reader) == ("AA", "M1")
+            for _, each in [*connections, (reader, writer)]:
+                each.close()
+            await asyncio.gather(*closed, return_exceptions=True)
+
+    asyncio.run(run())
+    assert inbox.counts()["received"] == 1
+
+
 def test_hostile_frames_leave_others_alone(inbox: Inbox) -> None:
     hostile = (b"\x00" * 100_000, START * 10_000, END * 10_000, b"\x1c" * 10_000, frame(b""), frame(b"\xff" * 1000))
 

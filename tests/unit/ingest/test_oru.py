@@ -44,7 +44,8 @@ def test_a_report_in_prose() -> None:
     assert found.date == datetime(2025, 4, 22, tzinfo=UTC)
     made = document(found)
     assert made["masterIdentifier"] == {"system": "urn:id:RIS", "value": "F1/71020"}
-    assert made["identifier"] == [{"system": "urn:id:RIS", "value": "F1"}]
+    assert made["context"]["related"] == [{"identifier": {"system": "urn:id:RIS", "value": "F1"}}]
+    assert "identifier" not in made  # by which another document of that number would be found
     assert made["date"] == "2025-04-23T00:00:00+00:00"
     assert made["author"][0]["display"] == "X Ray"
     assert found.context[-1]["request"]["method"] == "PUT"  # a later version takes its place
@@ -84,6 +85,14 @@ def test_each_report_is_a_document() -> None:
     assert second.text.splitlines() == ["Potassium", "4 mmol/L"]
     assert first.document != second.document
     assert first.subject == second.subject
+
+
+def test_reports_of_one_number_and_one_code_do_not_overwrite_each_other() -> None:
+    first, second, third = read(
+        "OBR|1||F1|1^CT", "OBX|1|TX|||One", "OBR|2||F1|1^CT", "OBX|1|TX|||Two", "OBR|3||F1", "OBX|1|TX|||Three"
+    ).notes
+    assert [each.id for each in (first, second, third)] == ["F1/1", "F1/1/2", "F1/report"]
+    assert len({each.document for each in (first, second, third)}) == 3
 
 
 def test_what_the_request_says_is_text() -> None:
