@@ -8,8 +8,8 @@ and by what must not happen in a note: that "absence of edema" becomes one thing
   or has another code and the recogniser is not sure. Abstracts are annotated more coarsely ("heart block" of "complete
   heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
-  what is said of a problem ("severe pain") or leads to it ("history of seizures"), or that goes on behind a clinical
-  name in no way that names do.
+  what is said of a problem ("severe pain"), or that joins a clinical name to another one or goes on behind it in no way
+  that names do. What leads to a problem ("absence of": mappings/problem_leads.csv) never is a part of it.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
 - What only one of them finds is kept; but a problem that the dictionary names, and SNOMED CT does not, is left out
   where the recogniser is sure that there is nothing (of such names in abstracts one in five was right), and a span
@@ -22,6 +22,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import re2
 
@@ -38,7 +39,8 @@ _NUMBER_BEFORE = re2.compile(r"\b\d[\d,']*-$")
 _NUMBER_BEHIND = re2.compile(r"^-\d+\b")
 _LONGEST_NUMBER = 12
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
-_LEADS_TO = re2.compile(r"(?i)\b(?:of|for|in|no|not|without|to|and|or|with)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
+_JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
+_LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
 _GOES_ON = re2.compile(r"(?i)^\s+(?:of|in)\b")
 _ENOUGH = 0.5  # to be an entity that has no name
 _SURE, _SURE_OF_ABBREVIATION, _UNSURE = 0.9, 0.98, 0.8
@@ -99,13 +101,31 @@ def _attributes() -> frozenset[str]:
 
 
 @cache
+def _leads() -> Any:
+    """Return what matches the words that tell about a problem and stand before its name."""
+    words = [row["word"] for row in read_table("problem_leads.csv", ("word", "reason"))]
+    either = "|".join(re2.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re2.compile(rf"(?i)(?:(?:{either})(?:\s+|$))+")
+
+
+@cache
 def _nothing() -> frozenset[str]:
     """Return the words that are no entities, whatever the recogniser says."""
     return frozenset(row["word"] for row in read_table("not_recognised.csv", ("word", "reason")))
 
 
 def _parts(text: str, span: Span) -> Iterator[Span]:
-    """Yield a span, or the items of a list that was taken for one medication, each with its whole name."""
+    """Yield a span, or the items of a list that was taken for one medication, each with its whole name.
+
+    Of a problem, what is said about it is left to who reads that: the "prior" of "no prior stroke".
+    """
+    if span.type in PROBLEM_TYPES:
+        lead = _leads().match(text[span.start : span.end])
+        start = span.start + lead.end() if lead else span.start
+        end = start + _LEFT_OVER.search(text[start : span.end]).start()
+        if start < end:
+            yield replace(span, start=start, end=end)
+        return
     if span.type is not EntityType.MEDICATION:
         yield span
         return
@@ -159,7 +179,7 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
     if before and not behind and sense.type in PROBLEM_TYPES and _attributes().issuperset(before.lower().split()):
         return True
     goes_on = not behind or behind.startswith("-") or _GOES_ON.match(behind)
-    return sense.type in PROBLEM_TYPES and _is_clinical(sense) and (not goes_on or bool(_LEADS_TO.search(before)))
+    return sense.type in PROBLEM_TYPES and _is_clinical(sense) and (not goes_on or bool(_JOINS.search(before)))
 
 
 def _is_clinical(sense: Sense) -> bool:

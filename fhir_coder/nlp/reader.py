@@ -34,7 +34,9 @@ _NO_KNOWN = re.compile(
     re.IGNORECASE,
 )
 _NO_KNOWN_LENGTH = 60  # characters
-_KNOWN = re.compile(r"(?:no\s+)?known\b", re.IGNORECASE)  # what the recogniser makes of "no known food or drug ..."
+# "No known food or drug allergies", of which "food" is recognised.
+_KNOWN = re.compile(r"\bknown\s+$", re.IGNORECASE)
+_ALLERGY_FOLLOWS = re.compile(r"[^.;\n]{0,40}allerg", re.IGNORECASE)
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -157,9 +159,11 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
 
 def _denies_allergies(text: str, mention: Mention) -> bool:
     """Tell whether a mention is, or belongs to, the statement that there are no known allergies: no finding."""
-    if _NO_ALLERGIES.match(text, mention.start, mention.end) or (mention.type and _KNOWN.match(text, mention.start)):
-        return True
     before = text[max(0, mention.start - _NO_KNOWN_LENGTH) : mention.start]
+    if _NO_ALLERGIES.match(text, mention.start, mention.end):
+        return True
+    if mention.type and _KNOWN.search(before) and _ALLERGY_FOLLOWS.match(text, mention.start):
+        return True
     return _NO_KNOWN.search(before) is not None and _ALLERGIES.match(text, mention.start, mention.end) is not None
 
 

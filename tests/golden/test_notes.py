@@ -38,29 +38,28 @@ ACTIVE = (False, "certain", "current", "patient")
 Json = dict[str, Any]
 
 
-def _command(output: str, recogniser: str) -> list[Json]:
+def _command(output: str) -> list[Json]:
     """Code all notes with the command that users run, in one process.
 
-    Without the dense stage: its scores are not the same, to the last digit, on every processor. Nor are those of the
-    recogniser, so whole Bundles are compared without it.
+    Without the dense stage: its scores are not the same, to the last digit, on every processor. (Nor are those of the
+    recogniser; whole Bundles are compared without it.)
     """
     paths = [str(FOLDER / f"{name}.txt") for name in NOTES]
     command = [sys.executable, "-m", "fhir_coder", "code", *paths, "--format", output]
-    settings = {"FHIR_CODER_ENCODER": "none", "FHIR_CODER_RECOGNISER": recogniser}
-    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, **settings})
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "FHIR_CODER_ENCODER": "none"})
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def coded() -> dict[str, Json]:
     """The JSON of each note, by name."""
-    return dict(zip(NOTES, _command("json", "embedded"), strict=True))
+    return dict(zip(NOTES, _command("json"), strict=True))
 
 
 @pytest.fixture(scope="module")
 def bundles() -> dict[str, Json]:
     """The Bundle of each note, by name."""
-    return dict(zip(NOTES, _command("bundle", "none"), strict=True))
+    return dict(zip(NOTES, _command("bundle"), strict=True))
 
 
 def _text(name: str) -> str:
@@ -176,9 +175,9 @@ def _bundle_of(coder: Coder, path: Path) -> Json:
 
 
 @pytest.mark.parametrize("path", [*(FOLDER / f"{name}.txt" for name in SNAPSHOTS), DEMO], ids=lambda path: path.stem)
-def test_whole_bundle(coder: Coder, path: Path, request: pytest.FixtureRequest) -> None:
+def test_whole_bundle(dictionary_coder: Coder, path: Path, request: pytest.FixtureRequest) -> None:
     stored = FOLDER / f"{path.stem}.bundle.json"
-    bundle = _bundle_of(coder, path)
+    bundle = _bundle_of(dictionary_coder, path)
     if request.config.getoption("--rewrite-golden"):
         stored.write_text(json.dumps(bundle, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     assert bundle == json.loads(stored.read_text(encoding="utf-8"))

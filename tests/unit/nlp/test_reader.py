@@ -23,6 +23,8 @@ def both() -> Iterator[Read]:
     ("text", "words"),
     [
         ("Absence of edema.", "edema"),
+        ("No prior DVT or recent travel.", "DVT"),
+        ("No known dehiscence.", "dehiscence"),
         ("Denies any history of seizures.", "seizures"),
         ("Denies family history of diabetes.", "diabetes"),
         ("Negative for:\n* fever\nCough for a week.", "fever"),
@@ -49,6 +51,12 @@ def test_what_is_recognised_without_a_name_or_by_what_is_around(both: Read, text
 def test_one_item_of_a_list_is_one_entity(both: Read) -> None:
     assert both.texts("PMH:\tHTN\tDM\tstroke") == ["HTN", "DM", "stroke"]
     assert "penicillin" in both.texts("Allergies: penicillin - hives")
+
+
+def test_no_entity_begins_or_ends_with_what_leads_to_it(both: Read) -> None:
+    texts = both.texts("Numbness of both feet, and new onset of tremulousness of the hands.")
+    assert texts
+    assert all(text.split()[0].lower() not in ("of", "new") and text.split()[-1] != "of" for text in texts)
 
 
 def test_no_known_allergies_is_no_finding(both: Read) -> None:
