@@ -65,8 +65,8 @@ def merge(text: str, named: Sequence[Named], recognised: Recognised, store: Conc
     starts = [part.start for part in parts]
     ends = [part.end for part in parts]
     kept: list[Mention] = []
-    beaten: set[int] = set()
-    inner: dict[int, list[Mention]] = {}
+    beaten: set[int] = set()  # spans
+    beaten_names: list[tuple[Mention, range]] = []  # with the spans that beat them
     for each in named:
         mention = each.mention
         over = range(bisect_right(ends, mention.start), bisect_left(starts, mention.end))
@@ -80,12 +80,15 @@ def merge(text: str, named: Sequence[Named], recognised: Recognised, store: Conc
             kept.append(mention)
             beaten.update(over)
         else:
-            for at in over:
-                inner.setdefault(at, []).append(mention)
-    recognised_alone = [
-        _recognised(text, part, inner.get(at, ()), store) for at, part in enumerate(parts) if at not in beaten
-    ]
-    kept += [mention for mention in recognised_alone if mention.names or _is_likely(text, mention)]
+            beaten_names.append((mention, over))
+    inner: dict[int, list[Mention]] = {}
+    for mention, over in beaten_names:
+        if beaten.issuperset(over):  # what beat it is gone: "angina" in the span "CAD with angina", of which "CAD" won
+            kept.append(mention)
+        for at in over:
+            inner.setdefault(at, []).append(mention)
+    alone = [_recognised(text, part, inner.get(at, ()), store) for at, part in enumerate(parts) if at not in beaten]
+    kept += [mention for mention in alone if mention.names or _is_likely(text, mention)]
     return sorted(kept, key=lambda mention: mention.start)
 
 

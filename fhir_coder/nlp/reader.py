@@ -37,6 +37,7 @@ _NO_KNOWN_LENGTH = 60  # characters
 # "No known food or drug allergies", of which "food" is recognised.
 _KNOWN = re.compile(r"\bknown\s+$", re.IGNORECASE)
 _ALLERGY_FOLLOWS = re.compile(r"[^.;\n]{0,40}allerg", re.IGNORECASE)
+_GIVEN = frozenset({"start", "continue", "increase", "decrease"})
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -172,13 +173,18 @@ def _is_boundary(mention: Mention) -> bool:
     return mention.type in _BOUNDARIES or any(name.concept.type in _BOUNDARIES for name in mention.names)
 
 
+def _is_given(sense: Sense) -> bool:
+    """Tell whether a medication is taken, whatever heading stands above: "started furosemide 40 mg bid"."""
+    return "frequency" in sense.attributes or sense.attributes.get("action") in _GIVEN
+
+
 def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:
     attributes = {name: value for name, value in sense.attributes.items() if name != "value_end"}
     if mention.score is not None and not sense.names:
         attributes["recognised"] = round(mention.score, 2)
     if said.relative:
         attributes["relative"] = said.relative
-    if said.allergy and sense.type is EntityType.MEDICATION:
+    if said.allergy and sense.type is EntityType.MEDICATION and not _is_given(sense):
         attributes["allergy"] = True
     if said.allergy and sense.type in PROBLEM_TYPES and place.section == "allergies" and not said.assertion.negated:
         attributes["reaction"] = True

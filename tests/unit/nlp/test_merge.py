@@ -123,6 +123,12 @@ def test_the_names_of_a_recognised_span_are_of_its_kind(store: ConceptStore) -> 
     assert not merge(text, [], _recognised(text, [_span(text, text, MEDICATION)]), store)[0].names
 
 
+def test_a_name_is_not_lost_with_the_span_that_beat_it(store: ConceptStore) -> None:
+    text = "asthma fits endocarditis"
+    named = [_named(text, "asthma"), _named(text, "endocarditis")]
+    assert _merged(text, named, [_span(text, text)], store) == [("asthma", None), ("endocarditis", None)]
+
+
 def test_a_list_is_no_single_medication(store: ConceptStore) -> None:
     text = "lisinopril and hydrochlorothiazide, or CaCl2"
     named = [_named(text, "lisinopril", MEDICATION)]

@@ -64,6 +64,12 @@ def test_no_known_allergies_is_no_finding(both: Read) -> None:
         assert both.texts(text) == []
 
 
+def test_what_is_given_below_the_allergies_is_no_allergy(both: Read) -> None:
+    note = "Allergies: PCN (rash)\nStarted furosemide 40 mg IV bid"
+    assert both.one(note, "PCN").attributes["allergy"]
+    assert "allergy" not in both.one(note, "furosemide").attributes
+
+
 def test_caffeine_that_is_drunk_is_not_coded(both: Read) -> None:
     entity = both.one("She drinks a lot of caffeine.", "caffeine")
     assert not entity.codings
