@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from fhir_coder.training.name_noise import misspelt
+
 _LOST = frozenset("a an the is are was were has had have been be this that there which who his her".split())
 _MARKS = frozenset(".,;:()-'")
 _SHORT = {
@@ -68,19 +70,6 @@ def roughened(words: Sequence[str], targets: Sequence[int], random: Random) -> t
             out.extend((space + parts[0], *parts[1:]))
             kept.extend([target] * len(parts))
             continue
-        out.append(space + _misspelt(bare, random) if random.random() < _MISSPELT and len(bare) > 3 else word)
+        out.append(space + misspelt(bare, random) if random.random() < _MISSPELT and len(bare) > 3 else word)
         kept.append(target)
     return out, kept
-
-
-def _misspelt(word: str, random: Random) -> str:
-    at = random.randrange(1, len(word) - 1)
-    match random.randrange(4):
-        case 0:
-            return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-        case 1:
-            return word[:at] + word[at + 1 :]
-        case 2:
-            return word[:at] + word[at] + word[at:]
-        case _:
-            return word[:at] + random.choice("aeioustrnl") + word[at + 1 :]
