@@ -115,6 +115,9 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     listed = abbreviations().get(surface) if mention.head is None else None
     if listed is None and not mention.names:  # `cp` in a note without capitals
         listed = abbreviations().get(surface.upper())
+    if mention.type is EntityType.ANATOMY and not mention.names:
+        # What is only similar to a part of the body is another one, and is not worth the search.
+        return Sense(mention.type, (), {}, "a part of the body is coded by its name only, and this is none")
     if mention.type is not None and not mention.names and listed is None:
         return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
     measurement = _measurement(mention, mention.names, place, store)
