@@ -15,6 +15,7 @@ import typer
 from fhir_coder.cli_code import code
 from fhir_coder.cli_evaluate import evaluate
 from fhir_coder.cli_lookup import benchmark, certificates, serve_lines
+from fhir_coder.cli_spark import spark
 from fhir_coder.cli_terminology import SettingsFile, terminology
 from fhir_coder.cli_train import train
 from fhir_coder.errors import FhirCoderError, SettingsError
@@ -31,6 +32,7 @@ app.add_typer(train, name="train")
 app.command("serve-lines")(serve_lines)
 app.command()(certificates)
 app.add_typer(benchmark, name="benchmark")
+app.command()(spark)
 
 
 class LookupFormat(StrEnum):

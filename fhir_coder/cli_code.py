@@ -180,9 +180,11 @@ class _Run:
 
     def code_all(self, files: Sequence[Path], coder: Coder, stack: ExitStack) -> None:
         """Code what the files hold; what fails is named, and the rest goes on."""
+        from fhir_coder.pipeline import code_each
+
         notes = self._notes(self._shown(files, stack))
         while batch := list(islice(notes, _BATCH)):
-            for outcome in _coded(coder, batch):
+            for outcome in code_each(coder, batch):
                 file, source = self._waiting.popleft()
                 if isinstance(outcome, Exception):
                     self._fail(file, source, outcome)
@@ -284,19 +286,6 @@ class _Run:
         columns = (TextColumn("coding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
         return progress.track(files, total=len(files))
-
-
-def _coded(coder: Coder, notes: list[Note]) -> Iterator[CodedNote | Exception]:
-    """Yield the coded notes; where a batch fails, each on its own, so that one note does not take others with it."""
-    try:
-        yield from list(coder.many(notes, batch_size=_BATCH))
-        return
-    except Exception as error:
-        if len(notes) == 1:
-            yield error
-            return
-    for note in notes:
-        yield from _coded(coder, [note])
 
 
 def _write(path: Path, tally: _Tally) -> None:

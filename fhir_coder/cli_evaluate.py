@@ -212,6 +212,6 @@ def _setup(coder: Coder) -> dict[str, str]:
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "fhir-coder": version("fhir-coder"),
         "encoder": str(coder.settings.encoder),
-        "min_confidence": str(coder.settings.min_confidence),
+        "min_confidence": str(coder.settings.min_confidence or "of each code system"),
         "releases": ", ".join(releases),
     }

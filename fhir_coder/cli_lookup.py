@@ -146,7 +146,7 @@ def benchmark_lookup(
     for name in system or ():
         if name not in CODE_SYSTEMS:
             raise typer.BadParameter(f"{name!r} is none of {', '.join(CODE_SYSTEMS)}", param_hint="--system")
-    settings = Settings.load(settings_file, min_confidence=min_confidence)
+    settings = Settings.load(settings_file, line_min_confidence=min_confidence)
     plan = Plan(
         systems=tuple(system or CODE_SYSTEMS), requests=requests, concurrent=concurrent, seed=seed, ranked=ranked
     )
@@ -155,7 +155,7 @@ def benchmark_lookup(
         first = port or (settings.line_tls_port if context else settings.line_port)
         figures = measure(settings, plan, running(host or "localhost", first, context))
     else:
-        given = {"LINE_WORKERS": workers, "MIN_CONFIDENCE": min_confidence}
+        given = {"LINE_WORKERS": workers, "LINE_MIN_CONFIDENCE": min_confidence}
         environment = {f"FHIR_CODER_{name}": str(value) for name, value in given.items() if value is not None}
         with started(settings_file, environment) as server:
             figures = measure(settings, plan, server)

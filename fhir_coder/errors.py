@@ -4,9 +4,14 @@
     ├── SettingsError           a setting is wrong; the program does not start
     ├── TableError              a table under mappings/ is malformed
     ├── TerminologyError        the concept store is missing, broken or of another version
+    ├── StorageError            the database of what waits cannot be used
+    ├── QueueFullError          as much waits as the settings allow; nothing more is taken in
+    ├── CodingFailedError       the process that coded a note died of it, or took too long
+    ├── CodingStoppedError      a note was not coded because the program ends
     ├── TrainingError           a recogniser cannot be trained on what was given
     ├── BenchmarkError          a benchmark cannot be run: its server cannot be reached or did not start
     ├── CertificateError        development certificates cannot be made or are incomplete
+    ├── AccessError             a caller is not known, or may not do what it asks
     ├── InputError              an input cannot be read as a note; the input is at fault
     │   ├── UnsupportedError    the input is well-formed, but of a kind that is not read
     │   └── CorpusError         annotated notes cannot be read; the message names file and line
@@ -36,6 +41,22 @@ class TerminologyError(FhirCoderError):
     """The concept store cannot be built or read."""
 
 
+class StorageError(FhirCoderError):
+    """The database of what was taken in and what is to go out cannot be used: its URL or its schema is not ours."""
+
+
+class QueueFullError(FhirCoderError):
+    """As much waits as the settings allow, or the disk is nearly full; the sender is to come again later."""
+
+
+class CodingFailedError(FhirCoderError):
+    """A note took its process down, or longer than the setting coding_seconds allows."""
+
+
+class CodingStoppedError(FhirCoderError):
+    """A note was not coded because the program ends; it is coded at the next start."""
+
+
 class TrainingError(FhirCoderError):
     """A recogniser cannot be trained: the corpora or the base model cannot be used."""
 
@@ -46,6 +67,18 @@ class BenchmarkError(FhirCoderError):
 
 class CertificateError(FhirCoderError):
     """Development certificates cannot be written, or some of those that are there are missing."""
+
+
+class AccessError(FhirCoderError):
+    """A caller of the service is not known, or may not do what it asks; the message says no more than is safe.
+
+    `kind` is a FHIR IssueType: "login" (not known), "expired", "security", "transient", or "forbidden" (known, but may
+    not).
+    """
+
+    def __init__(self, message: str, *, kind: str = "login") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class InputError(FhirCoderError):

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fhir_coder.coding.note_choice import NoteChoice
+from fhir_coder.coding.thresholds import thresholds
 from fhir_coder.errors import InputError
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.encoder import Encoder
 from fhir_coder.linking.lexical import LexicalIndex
 from fhir_coder.linking.linker import SYSTEMS, Linker, Query
 from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
+from fhir_coder.nlp.dates import Calendar
 from fhir_coder.nlp.reader import Reader, Reading
 from fhir_coder.nlp.recogniser import Recogniser, recogniser_folder
 from fhir_coder.nlp.relations import Relations
@@ -29,6 +31,7 @@ from fhir_coder.settings import Settings
 from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
+from fhir_coder.tracing import span
 
 
 class Coder:
@@ -100,8 +103,9 @@ class Coder:
         return self.linker.lookup_many([(text, CODE_SYSTEMS[system]) for system, text in pairs], top)
 
     def _code(self, notes: list[Note], min_confidence: float | None) -> list[CodedNote]:
-        threshold = self.settings.min_confidence if min_confidence is None else min_confidence
-        read = [self._read(note) for note in notes]
+        least = thresholds(self.settings.min_confidence if min_confidence is None else min_confidence)
+        with span("read", notes=len(notes)):
+            read = [self._read(note) for note in notes]
         queries = [
             Query(
                 text=reading.meaning,
@@ -115,16 +119,18 @@ class Coder:
             for patient, (_, readings) in zip(map(_patient, notes), read, strict=True)
             for reading in readings
         ]
-        linked = iter(self.linker.link(queries))
+        with span("link", entities=len(queries)):
+            linked = iter(self.linker.link(queries))
         coded = []
-        for note, (sections, readings) in zip(notes, read, strict=True):
-            drafts = [_linked(reading, next(linked)) for reading in readings]
-            chosen, remarks = self._choice.choose(note, sections, drafts, threshold)
-            entities = tuple(map(self._with_category, chosen))
-            relations = self._relations.read(note.text, entities)
-            coded.append(
-                CodedNote(note=note, sections=sections, entities=entities, relations=relations, remarks=remarks)
-            )
+        with span("choose", notes=len(notes)):
+            for note, (sections, readings) in zip(notes, read, strict=True):
+                drafts = [_linked(reading, next(linked)) for reading in readings]
+                chosen, remarks = self._choice.choose(note, sections, drafts, least)
+                entities = tuple(map(self._with_category, chosen))
+                relations = self._relations.read(note.text, entities)
+                coded.append(
+                    CodedNote(note=note, sections=sections, entities=entities, relations=relations, remarks=remarks)
+                )
         return coded
 
     def _with_category(self, entity: Entity) -> Entity:
@@ -147,7 +153,28 @@ class Coder:
             raise InputError(
                 f"the character at offset {error.start} is half of a surrogate pair: decode the text anew", place="text"
             ) from error
-        return self.reader.read(note.text)
+        calendar = Calendar(
+            day=note.date.date() if note.date else None,
+            birth=note.birth_date,
+            day_first=self.settings.date_order == "day-first",
+        )
+        return self.reader.read(note.text, calendar)
+
+
+def code_each(coder: Coder, notes: Sequence[Note]) -> Iterator[CodedNote | Exception]:
+    """Yield the coded notes of a batch, in order, or why one could not be coded.
+
+    Where the batch fails, each note is coded on its own, so that one does not take the others with it.
+    """
+    try:
+        yield from list(coder.many(notes, batch_size=max(1, len(notes))))
+        return
+    except Exception as error:
+        if len(notes) == 1:
+            yield error
+            return
+    for note in notes:
+        yield from code_each(coder, [note])
 
 
 def _linked(reading: Reading, candidates: tuple[Candidate, ...]) -> Entity:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fhir_coder.errors import SettingsError
@@ -29,7 +29,12 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("fhir-coder")),
-        description="Folder of the concept store, its indexes and the inbox.",
+        description="Folder of the concept store, its indexes and the delivery database.",
+    )
+    database: SecretStr | None = Field(
+        default=None,
+        description="URL of the database of what was taken in and what is to go out, such as "
+        "postgresql://user:password@host/name; without it, the file delivery.sqlite in data_dir.",
     )
 
     encoder: str = Field(
@@ -50,8 +55,19 @@ class Settings(BaseSettings):
         "classifier (see 'fhir-coder train ner').",
     )
 
-    min_confidence: float = Field(
-        default=0.75, ge=0, le=1, description="Below this score no coding is chosen; the entity is left as text."
+    date_order: Literal["month-first", "day-first"] = Field(
+        default="month-first", description="How 3/4/2024 is read: as March 4 or April 3."
+    )
+
+    min_confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Below this score no coding is chosen and the entity is left as text; without it, the threshold of "
+        "each code system in mappings/coding/thresholds.csv.",
+    )
+    line_min_confidence: float = Field(
+        default=0.5, ge=0, le=1, description="Below this score the line protocol answers no code."
     )
     max_candidates: int = Field(default=5, ge=1, le=50, description="Ranked candidates per entity and code system.")
 
@@ -79,6 +95,49 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the service listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
+
+    base_url: HttpUrl | None = Field(
+        default=None,
+        description="URL at which callers reach the HTTP service, where it is not the one they connect to (a proxy).",
+    )
+    http_waiting: int = Field(
+        default=100, ge=1, description="HTTP calls that may wait to be coded; more are answered 503 with Retry-After."
+    )
+    async_calls: int = Field(
+        default=1000, ge=1, description="Asynchronous calls of $code-note kept at one time, with their answers."
+    )
+    async_hours: float = Field(
+        default=24.0, gt=0, description="Hours after which an asynchronous call and its answer are deleted."
+    )
+
+    auth: Literal["auto", "none"] = Field(
+        default="auto",
+        description="'auto' asks HTTP callers for what is set up of api_keys, oidc_issuer and http_tls_client_ca, and "
+        "without any of them serves this machine alone; 'none' lets everybody call.",
+    )
+    api_keys: Path | None = Field(
+        default=None, description="File of the API keys that let callers in, made by 'fhir-coder keys add NAME'."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Issuer (OpenID Connect) whose access tokens let callers in, as their iss has it."
+    )
+    oidc_audience: str | None = Field(
+        default=None, description="What the issuer calls this service, in the tokens' aud."
+    )
+    oidc_jwks_url: str | None = Field(
+        default=None, description="URL of the issuer's keys; none: found by its discovery document."
+    )
+    http_tls_certificate: Path | None = Field(
+        default=None, description="Certificate of the HTTP service, with its chain (PEM); with it, HTTPS is spoken."
+    )
+    http_tls_key: Path | None = Field(default=None, description="Private key of the HTTP service (PEM, unencrypted).")
+    http_tls_client_ca: Path | None = Field(
+        default=None, description="If given, HTTPS clients must have a certificate that this authority (PEM) issued."
+    )
+    http_tls_client_names: list[str] = Field(
+        default_factory=list,
+        description="Names (common or alternative) of client certificates that may call; none: all of the authority's.",
+    )
 
     mllp: Literal["off", "tcp", "tls", "both"] = Field(
         default="tcp", description="Take HL7 v2 messages over MLLP: not at all, in clear text, with TLS, or both."
@@ -153,9 +212,80 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Seconds for the rest of a line, and for a client to read its answers."
     )
 
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="How a service logs: 'json', an object on each line, or 'console', for people."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe events that are logged; of libraries, only warnings and errors are."
+    )
+
     out: Path | None = Field(default=None, description="Folder that receives the coded resources as NDJSON.")
     server: HttpUrl | None = Field(default=None, description="Base URL of the FHIR server that receives the resources.")
     delivery_timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for the FHIR server's answer.")
+    delivery_connections: int = Field(
+        default=4, ge=1, le=64, description="Deliveries to the FHIR server at one time; of one patient, one at a time."
+    )
+
+    coding_workers: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Processes that code what was taken in, so that a note that hangs or crashes takes down none but "
+        "its own; 0 codes within the service.",
+    )
+    coding_seconds: float = Field(
+        default=300.0, gt=0, description="Seconds that the coding of one note may take in such a process."
+    )
+
+    queue_max_items: int = Field(
+        default=100_000, ge=1, description="Messages that may wait; then MLLP is read no more and HTTP answers 503."
+    )
+    queue_max_bytes: int = Field(
+        default=4_000_000_000, ge=1, description="Bytes of messages that may wait, with the same effect."
+    )
+    queue_min_free_bytes: int = Field(
+        default=500_000_000,
+        ge=0,
+        description="Free space on the disk of an SQLite database below which nothing is taken in, with the same effect.",
+    )
+    queue_retention_days: float = Field(
+        default=7.0, ge=0, description="Days after which the content of messages that are done is removed."
+    )
+
+    subscribe: Literal["off", "rest-hook", "backport"] = Field(
+        default="off",
+        description="Have the FHIR server notify the service of new documents, by criteria (R4) or by a topic "
+        "(Subscriptions Backport), and keep that Subscription alive.",
+    )
+    subscription_endpoint: HttpUrl | None = Field(
+        default=None,
+        description="URL under which the FHIR server reaches this service's /fhir/subscription, for 'subscribe'.",
+    )
+    subscription_criteria: str | None = Field(
+        default=None,
+        description="Which documents to be notified of, such as DocumentReference?category=clinical-note; none: "
+        "all. With backport, a filter that the topic allows.",
+    )
+    subscription_topic: str | None = Field(
+        default=None, description="Canonical URL of the FHIR server's topic for documents; backport only."
+    )
+    subscription_payload: Literal["empty", "id-only", "full-resource"] | None = Field(
+        default=None,
+        description="What notifications tell; none: id-only with backport, empty with rest-hook. Documents are read "
+        "from the server in any case.",
+    )
+    subscription_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret that the FHIR server sends with notifications (Authorization: Bearer); those without it "
+        "are refused. None: any are taken.",
+    )
+    sweep_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds between searches for what lost notifications missed, once there is a Subscription; 0: only "
+        "when a notification shows a gap.",
+    )
 
     @classmethod
     def load(cls, file: Path | None = None, **given: Any) -> Settings:

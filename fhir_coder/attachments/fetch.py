@@ -57,6 +57,11 @@ def fetch(url: str, accept: str, settings: Settings, *, place: str) -> Fetched:
     return Fetched(raw=raw, content_type=content_type or None)
 
 
+def require_allowed(url: str, settings: Settings, *, place: str) -> None:
+    """Raise what `fetch` raises for a url that leads elsewhere than the settings allow; nothing is looked up or sent."""
+    _allowed(_absolute(url, settings, place), settings, place)
+
+
 def of_binary(resource: Mapping[str, Any], *, place: str) -> Fetched:
     """Return what a Binary resource holds. Raises `InputError` when it holds nothing, or no base64."""
     data, content_type = resource.get("data"), resource.get("contentType")

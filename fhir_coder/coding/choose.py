@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fhir_coder.coding.thresholds import Thresholds
 from fhir_coder.model import CODE_SYSTEMS, Candidate, Coding
 
 _SHORT_NAMES = {uri: name for name, uri in CODE_SYSTEMS.items()}
@@ -19,11 +20,11 @@ _REASONS = {
 }
 
 
-def choose(candidates: Sequence[Candidate], min_confidence: float) -> tuple[tuple[Coding, ...], str | None]:
+def choose(candidates: Sequence[Candidate], least: Thresholds) -> tuple[tuple[Coding, ...], str | None]:
     """Return the best candidate of each code system as a coding, and None; or no codings, and the reason.
 
-    A candidate counts from `min_confidence` on, and only when no other of its system has the same score. A barred one
-    is never chosen; where it fits better, nothing that is only similar is chosen in its place.
+    A candidate counts from the `least` score of its system on, and only when no other of its system has the same score.
+    A barred one is never chosen; where it fits better, nothing that is only similar is chosen in its place.
     """
     ranked: dict[str, list[Candidate]] = {}
     for candidate in candidates:
@@ -32,9 +33,9 @@ def choose(candidates: Sequence[Candidate], min_confidence: float) -> tuple[tupl
     codings = tuple(
         _coding(rivals[0])
         for rivals in best.values()
-        if rivals[0].score >= min_confidence and len(rivals) == 1 and not rivals[0].barred
+        if rivals[0].score >= least[rivals[0].system] and len(rivals) == 1 and not rivals[0].barred
     )
-    return (codings, None) if codings else ((), _reason(best, min_confidence))
+    return (codings, None) if codings else ((), _reason(best, least))
 
 
 def _rivals(ranked: Sequence[Candidate]) -> list[Candidate]:
@@ -56,25 +57,23 @@ def _coding(candidate: Candidate) -> Coding:
     )
 
 
-def explained(
-    candidates: Sequence[Candidate], codings: Sequence[Coding], min_confidence: float
-) -> tuple[Candidate, ...]:
+def explained(candidates: Sequence[Candidate], codings: Sequence[Coding], least: Thresholds) -> tuple[Candidate, ...]:
     """Return the candidates, each with why it was chosen or why it was not."""
     chosen = {coding.system: coding for coding in codings}
     best = {each.system: max(other.score for other in candidates if other.system == each.system) for each in candidates}
     return tuple(
-        replace(each, reason=each.reason or _why(each, chosen.get(each.system), best[each.system], min_confidence))
+        replace(each, reason=each.reason or _why(each, chosen.get(each.system), best[each.system], least))
         for each in candidates
     )
 
 
-def _why(candidate: Candidate, chosen: Coding | None, best: float, min_confidence: float) -> str:
+def _why(candidate: Candidate, chosen: Coding | None, best: float, least: Thresholds) -> str:
     if chosen and chosen.code == candidate.code:
         return f"chosen: {chosen.steps[-1].reason if chosen.steps else chosen.reason}"
     if candidate.barred:
         return f"not chosen: {candidate.barred}"
-    if candidate.score < min_confidence:
-        return f"not chosen: its score is below {min_confidence:.2f}"
+    if candidate.score < least[candidate.system]:
+        return f"not chosen: its score is below {least[candidate.system]:.2f}"
     if chosen is None:
         return "not chosen: it does not stand alone" if candidate.score == best else "not chosen: another fits better"
     passed = next(
@@ -89,7 +88,7 @@ def _why(candidate: Candidate, chosen: Coding | None, best: float, min_confidenc
     return f"not chosen: the context speaks for {chosen.code}"
 
 
-def _reason(best: dict[str, list[Candidate]], min_confidence: float) -> str:
+def _reason(best: dict[str, list[Candidate]], least: Thresholds) -> str:
     if not best:
         return "no concept of the loaded releases resembles the text"
     said = []
@@ -97,9 +96,9 @@ def _reason(best: dict[str, list[Candidate]], min_confidence: float) -> str:
         name = _SHORT_NAMES.get(system, system)
         if rivals[0].barred:
             said.append(f"{name}: {rivals[0].code or rivals[0].display} is meant, but {rivals[0].barred}")
-        elif rivals[0].score >= min_confidence:
+        elif rivals[0].score >= least[system]:
             codes = ", ".join(rival.code for rival in rivals[:3])
             said.append(f"{name}: several concepts fit equally well ({codes})")
         else:
-            said.append(f"{name}: the best, {rivals[0].code}, scored {rivals[0].score:.2f}")
-    return f"no concept scored at least {min_confidence:.2f} and stood alone; {'; '.join(said)}"
+            said.append(f"{name}: the best, {rivals[0].code}, scored {rivals[0].score:.2f}, below {least[system]:.2f}")
+    return f"no concept scored well enough and stood alone; {'; '.join(said)}"

@@ -26,6 +26,7 @@ from fhir_coder.coding.history import history_remarks, screened
 from fhir_coder.coding.outcome import finished
 from fhir_coder.coding.same_problem import same_problems
 from fhir_coder.coding.start import begun
+from fhir_coder.coding.thresholds import Thresholds
 from fhir_coder.coding.together import combined
 from fhir_coder.model import Entity, Note, Remark, Section
 from fhir_coder.terminology.store import ConceptStore
@@ -42,14 +43,14 @@ class NoteChoice:
         self._conventions = Conventions(store)
 
     def choose(
-        self, note: Note, sections: Sequence[Section], entities: Sequence[Entity], min_confidence: float
+        self, note: Note, sections: Sequence[Section], entities: Sequence[Entity], least: Thresholds
     ) -> tuple[tuple[Entity, ...], tuple[Remark, ...]]:
         """Return the entities, which have candidates, with codings and reasons, and the remarks on them together.
 
         An entity that abstained before (its type is not sure) is returned as it is.
         """
         context = read_context(note, sections)
-        drafts = [begun(self._store, each, context, min_confidence) for each in entities if not each.abstained]
+        drafts = [begun(self._store, each, context, least) for each in entities if not each.abstained]
         drafts = [
             self._details.read(note.text, draft, bounds, context)
             for draft, bounds in zip(drafts, _bounds(drafts), strict=True)
@@ -57,7 +58,7 @@ class NoteChoice:
         drafts = same_problems(self._store, self._details.refined(drafts, context))
         drafts, remarks = combined(self._store, note.text, drafts, context)
         drafts = [screened(self._store, note.text, draft) for draft in drafts]
-        chosen = iter([finished(self._store, draft, min_confidence) for draft in drafts])
+        chosen = iter([finished(self._store, draft, least) for draft in drafts])
         remarks += _contradictions(context)
         remarks += [remark for draft in drafts for remark in history_remarks(self._store, draft)]
         remarks += self._together(drafts)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from fhir_coder.coding.choose import explained
 from fhir_coder.coding.draft import Draft, candidate, leaf
 from fhir_coder.coding.history import z_codes
+from fhir_coder.coding.thresholds import Thresholds
 from fhir_coder.model import ICD10CM, Candidate, Coding, Entity, Step
 from fhir_coder.terminology.store import ConceptStore, StoredConcept
 
 
-def finished(store: ConceptStore, draft: Draft, min_confidence: float) -> Entity:
+def finished(store: ConceptStore, draft: Draft, least: Thresholds) -> Entity:
     """Return the entity of a draft with what was chosen, and each candidate with why it was or was not."""
     codings, candidates = draft.codings, draft.candidates
     concept = leaf(store, draft.code) if draft.code else None
@@ -31,7 +32,7 @@ def finished(store: ConceptStore, draft: Draft, min_confidence: float) -> Entity
     return replace(
         draft.entity,
         codings=codings,
-        candidates=explained(candidates, codings, min_confidence),
+        candidates=explained(candidates, codings, least),
         abstained=None if codings else draft.abstained,
     )
 

@@ -10,19 +10,20 @@ from fhir_coder.coding.draft import Draft, candidate, leaf
 from fhir_coder.coding.evidence import site
 from fhir_coder.coding.injury import injury_code
 from fhir_coder.coding.patient import objection, variant
+from fhir_coder.coding.thresholds import Thresholds
 from fhir_coder.model import ICD10CM, SNOMED, Candidate, Entity, Step
 from fhir_coder.terminology.store import ConceptStore
 
 
-def begun(store: ConceptStore, entity: Entity, context: Context, min_confidence: float) -> Draft:
+def begun(store: ConceptStore, entity: Entity, context: Context, least: Thresholds) -> Draft:
     """Return an entity, which has candidates, with its first code: one that fits the patient."""
     is_patient = entity.assertion.experiencer == "patient"
     candidates = tuple(_fitting(each, context, entity) if is_patient else each for each in entity.candidates)
-    codings, abstained = choose(candidates, min_confidence)
+    codings, abstained = choose(candidates, least)
     draft = Draft(entity, candidates, codings, abstained)
     chosen = next((coding for coding in codings if coding.system == ICD10CM), None)
     if chosen is None:
-        return _from_header(store, draft, min_confidence)
+        return _from_header(store, draft, least)
     start = next(each for each in candidates if each.system == ICD10CM and each.code == chosen.code)
     draft = replace(draft, start=start).led_to(chosen.code, "name", chosen.reason)
     other = variant(chosen.code, context, entity.sentence) if is_patient else None
@@ -31,11 +32,11 @@ def begun(store: ConceptStore, entity: Entity, context: Context, min_confidence:
     return draft
 
 
-def _from_header(store: ConceptStore, draft: Draft, min_confidence: float) -> Draft:
+def _from_header(store: ConceptStore, draft: Draft, least: Thresholds) -> Draft:
     """Return a draft that begins at a category which the names give, for the details to find its leaf."""
     best = next((each for each in draft.candidates if each.system == ICD10CM), None)
     concept = store.concept(ICD10CM, best.code) if best and best.barred and best.code else None
-    if best and concept and concept.status == "header" and best.score >= min_confidence:
+    if best and concept and concept.status == "header" and best.score >= least[ICD10CM]:
         return replace(draft, start=best)
     return _from_site(store, draft)
 

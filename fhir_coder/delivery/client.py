@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import httpx2
 import stamina
@@ -36,14 +38,39 @@ _SUBJECTS: Mapping[str, str] = {
 }
 
 _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_CONFLICT = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
+_PAGES = 20  # of a search
 _LONGEST_WAIT = 10.0  # seconds within one call; a server that asks for more is left to the outbox
 _PART = 8  # entries; what Medplum takes in one transaction with conditional creates
 _TOO_MANY = re.compile(r"too many entries|too[- ](?:long|costly|large)", re.IGNORECASE)
+_HISTORY = re.compile(r"/_history/([A-Za-z0-9\-.]{1,64})/?$")
+_ETAG = re.compile(r'(?:W/)?"([^"]{1,64})"')
 _LOCATION = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?/?$")
 
 
 class _TooManyEntriesError(DeliveryError):
     """The server takes transactions, but no such large one."""
+
+
+class VersionConflictError(DeliveryError):
+    """A resource is not the version any more that an update was made from (412, 409): read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A resource as it stands after it was sent."""
+
+    place: str  # "Condition/7"
+    version: str | None  # None where the server does not tell it
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands at a place on the server."""
+
+    resource: Json | None  # None when nothing does
+    version: str | None = None
+    deleted: bool = False  # it was there, and somebody deleted it (410)
 
 
 class FhirClient:
@@ -88,14 +115,19 @@ class FhirClient:
         self._client.close()
 
     def send(self, bundle: Json) -> list[str]:
-        """Send a transaction and return the resources' places on the server ("Condition/7"), in the Bundle's order.
+        """Send a transaction as `write` does, and return the resources' places alone."""
+        return [each.place for each in self.write(bundle)]
+
+    def write(self, bundle: Json) -> list[Sent]:
+        """Send a transaction and return where its resources stand on the server, in the Bundle's order.
 
         A server that limits the entries of a transaction gets the Bundle in parts, in its order. Parts are not one
         transaction: after a fault between them the Bundle must be sent again, which the conditional creates make
         harmless.
 
-        Raises `DeliveryError` when the server refuses the Bundle or a resource has no subject, and
-        `TransientDeliveryError` when the server cannot be reached or is busy, after all attempts.
+        Raises `DeliveryError` when the server refuses the Bundle or a resource has no subject, `VersionConflictError`
+        when a resource changed since it was read, and `TransientDeliveryError` when the server cannot be reached or is
+        busy, after all attempts.
         """
         entries: list[Json] = bundle.get("entry", [])
         if not entries:
@@ -110,16 +142,53 @@ class FhirClient:
                 self._in_parts = True
         return self._send_parts(entries)
 
-    def _send_parts(self, entries: Sequence[Json]) -> list[str]:
-        places: list[str] = []
+    def read(self, place: str) -> Standing:
+        """Return what stands at a place ("Condition/7"). Raises what `write` raises."""
+        for attempt in stamina.retry_context(on=_wait, attempts=self._attempts, timeout=None):
+            with attempt:
+                response = self._get(self._url + place)
+        if response.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return Standing(None, deleted=response.status_code == HTTPStatus.GONE)
+        resource = _object(response)
+        return Standing(resource, _version(resource, response.headers.get("etag", "")))
+
+    def search(self, resource_type: str, **parameters: str) -> list[Json]:
+        """Return the resources that a search finds, page by page up to a bound. Raises what `write` raises."""
+        found: list[Json] = []
+        url: str | None = f"{self._url}{resource_type}?{urlencode(parameters)}"
+        for _ in range(_PAGES):
+            if url is None:
+                break
+            for attempt in stamina.retry_context(on=_wait, attempts=self._attempts, timeout=None):
+                with attempt:
+                    response = self._get(url)
+            if not response.is_success:
+                raise refusal(response)
+            page = _object(response)
+            entries = [entry["resource"] for entry in page.get("entry", ()) if "resource" in entry]
+            found += [each for each in entries if each.get("resourceType") == resource_type]
+            url = self._next(page)
+        return found
+
+    def _next(self, page: Json) -> str | None:
+        links = [str(link.get("url")) for link in page.get("link", ()) if link.get("relation") == "next"]
+        url = httpx2.URL(self._url).join(links[0]) if links else None
+        own = httpx2.URL(self._url)
+        # What is sent to the server (its token) goes nowhere else.
+        if url is None or (url.scheme, url.host, url.port) != (own.scheme, own.host, own.port):
+            return None
+        return str(url)
+
+    def _send_parts(self, entries: Sequence[Json]) -> list[Sent]:
+        places: list[Sent] = []
         known: dict[str, str] = {}  # fullUrl of what an earlier part created -> its place
         for start in range(0, len(entries), _PART):
             part = entries[start : start + _PART]
-            places += self._transaction([_resolved(entry, known) for entry in part])
-            known |= {str(entry["fullUrl"]): place for entry, place in zip(entries, places, strict=False)}
+            places += self._transaction([resolved(entry, known) for entry in part])
+            known |= {str(entry["fullUrl"]): sent.place for entry, sent in zip(entries, places, strict=False)}
         return places
 
-    def _transaction(self, entries: Sequence[Json]) -> list[str]:
+    def _transaction(self, entries: Sequence[Json]) -> list[Sent]:
         body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": list(entries)})
         for attempt in stamina.retry_context(on=_wait, attempts=self._attempts, timeout=None):
             with attempt:
@@ -134,7 +203,18 @@ class FhirClient:
                 f"the FHIR server cannot be reached ({type(error).__name__}); check that it runs and its address"
             ) from error
         if not response.is_success:
-            raise _refusal(response)
+            raise refusal(response)
+        return response
+
+    def _get(self, url: str) -> httpx2.Response:
+        try:
+            response = self._client.get(url)
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise TransientDeliveryError(
+                f"the FHIR server cannot be reached ({type(error).__name__}); check that it runs and its address"
+            ) from error
+        if not response.is_success and response.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            raise refusal(response)
         return response
 
 
@@ -149,15 +229,15 @@ def _require_subjects(entries: Sequence[Json]) -> None:
             )
 
 
-def _resolved(value: Any, known: Mapping[str, str]) -> Any:
+def resolved(value: Any, known: Mapping[str, str]) -> Any:
     """Return the value with references to `known` full URLs replaced by places on the server."""
     if isinstance(value, Mapping):
         return {
-            name: known.get(each, each) if name == "reference" and isinstance(each, str) else _resolved(each, known)
+            name: known.get(each, each) if name == "reference" and isinstance(each, str) else resolved(each, known)
             for name, each in value.items()
         }
     if isinstance(value, list):
-        return [_resolved(each, known) for each in value]
+        return [resolved(each, known) for each in value]
     return value
 
 
@@ -170,12 +250,15 @@ def _wait(error: Exception) -> bool | float:
     return error.retry_after if error.retry_after <= _LONGEST_WAIT else False
 
 
-def _refusal(response: httpx2.Response) -> DeliveryError:
+def refusal(response: httpx2.Response) -> DeliveryError:
+    """Return the error that an answer other than 2xx means. It names issue codes and elements, nothing else."""
     status = response.status_code
     issues = _issues(response)
     message = f"the FHIR server answered {status}"
     if summary := "; ".join(_describe(issue) for issue in issues):
         message += f" ({summary})"
+    if status in _CONFLICT:
+        return VersionConflictError(f"{message}; a resource changed since it was read, or is there twice")
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientDeliveryError(message, retry_after=_retry_after(response))
     if response.is_redirect:
@@ -216,11 +299,21 @@ def _retry_after(response: httpx2.Response) -> float | None:
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _places(response: httpx2.Response, count: int) -> list[str]:
+def _object(response: httpx2.Response) -> Json:
+    try:
+        found = response.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DeliveryError("the FHIR server answered with something else than a resource")
+    return found
+
+
+def _places(response: httpx2.Response, count: int) -> list[Sent]:
     try:
         answer = response.json()
         entries = answer["entry"]
-        places = [_place(entry) for entry in entries]
+        places = [_sent(entry) for entry in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeliveryError("the FHIR server answered a transaction with something else than its response") from error
     if len(places) != count:
@@ -228,8 +321,18 @@ def _places(response: httpx2.Response, count: int) -> list[str]:
     return places
 
 
-def _place(entry: Json) -> str:
-    """Return "Type/id" of one answered entry; servers give a location, a resource or both."""
-    if found := _LOCATION.search(entry["response"].get("location", "")):
-        return found[1]
-    return f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+def _sent(entry: Json) -> Sent:
+    """Return place and version of one answered entry; servers give a location, a resource or both."""
+    answer = entry["response"]
+    location = answer.get("location", "")
+    resource = entry.get("resource") or {}
+    found = _LOCATION.search(location)
+    place = found[1] if found else f"{resource['resourceType']}/{resource['id']}"
+    history = _HISTORY.search(location)
+    return Sent(place, _version(resource, answer.get("etag", "")) or (history[1] if history else None))
+
+
+def _version(resource: Json, etag: str) -> str | None:
+    """Return the version that an ETag (W/"3") or the resource names."""
+    tagged = _ETAG.fullmatch(etag.strip())
+    return tagged[1] if tagged else resource.get("meta", {}).get("versionId")

@@ -1,29 +1,115 @@
-"""The database of what was taken in, what is to go out, and what stands where: SQLite by default, PostgreSQL by a URL."""
+"""The database of what was taken in, what is to go out, and what stands where: SQLite by default, PostgreSQL by a URL.
+
+Its schema is built and brought up to date when it is opened (`migrations`).
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from typing import Any
 
-from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.sql.schema import Table
+
+from fhir_coder.delivery.migrate import migrate
+from fhir_coder.errors import SettingsError
 
 METADATA = MetaData()
 """The tables: each is defined in the module that reads and writes it."""
 
+_BUSY_SECONDS = 30  # for another process that writes to the same SQLite file
+_CONNECT_SECONDS = 10
 
-def open_database(data_dir: Path) -> Engine:
-    """Open, or create, the database in `data_dir`. Raises OSError when the folder cannot be written."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / "delivery.sqlite"
-    # It holds patients' notes: the file is the owner's alone, before anything is in it.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-    event.listen(engine, "connect", _prepare_connection)
+
+def open_database(data_dir: Path, url: str | None = None) -> Engine:
+    """Open the database at `url` (postgresql://... or sqlite:///...), else the file delivery.sqlite in `data_dir`.
+
+    It is created, and its schema brought up to date, where needed.
+
+    Raises `SettingsError` for a wrong URL, `StorageError` for a schema newer than this program, OSError when the folder cannot be
+    written, and SQLAlchemyError when the database cannot be reached.
+    """
+    where = _read_url(url) if url else None
+    if where is None or where.get_backend_name() == "sqlite":
+        engine = _open_sqlite(Path(where.database or "") if where else data_dir / "delivery.sqlite")
+    else:
+        engine = _open_postgresql(where)
+    try:
+        migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
-def _prepare_connection(connection: SqliteConnection, _record: object) -> None:
+def is_sqlite(engine: Engine) -> bool:
+    """Whether the database is a file that one process at a time may write."""
+    return engine.dialect.name == "sqlite"
+
+
+def insert_new(connection: Connection, table: Table, key: str) -> Any:
+    """Return an INSERT that leaves out rows whose `key` is there already."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing(index_elements=[key])
+
+
+def _read_url(url: str) -> URL:
+    try:
+        where = make_url(url)
+    except ArgumentError:
+        where = None
+    # The URL may hold a password; it is not repeated.
+    if where is None or where.get_backend_name() not in ("sqlite", "postgresql"):
+        raise SettingsError("setting database: give postgresql://user:password@host/name or sqlite:////path/to/file")
+    if where.get_backend_name() == "sqlite" and where.database in (None, "", ":memory:"):
+        raise SettingsError("setting database: SQLite needs a file, sqlite:////path/to/file")
+    return where
+
+
+def _open_sqlite(path: Path) -> Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # It holds patients' notes: the file is the owner's alone, before anything is in it.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, not where Python guesses
     connection.execute("PRAGMA journal_mode = WAL")
     # NORMAL would lose the last commits in a power cut, and with them messages already acknowledged.
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes then would fail, not wait, where another one wrote in between.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _open_postgresql(where: URL) -> Engine:
+    try:
+        engine = create_engine(
+            where.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,  # a server that was started again has closed the connections
+            pool_size=10,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise SettingsError("setting database: PostgreSQL needs psycopg; install fhir-coder[postgresql]") from error
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        # Off would lose the last commits when the server dies, and with them messages already acknowledged.
+        if cursor.execute("SHOW synchronous_commit").fetchone() == ("off",):
+            cursor.execute("SET synchronous_commit = on")
+    connection.commit()

@@ -18,3 +18,5 @@ class Dispatch:
     # Identities of documents whose resources this one takes back: those it replaces, and itself when it is cancelled.
     # Resources of an earlier version of the same document that are no longer in the Bundle are taken back in any case.
     retracts: tuple[str, ...] = ()
+    # Identities under which other documents may refer to this one: its masterIdentifier, its identifiers.
+    names: tuple[str, ...] = ()

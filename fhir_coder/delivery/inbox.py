@@ -1,168 +1,126 @@
-"""The inbox: messages that were acknowledged and are still to be coded and delivered.
+"""The inbox: messages and documents that were acknowledged and are still to be coded.
 
-A message is stored and synced to disk before its sender hears that it was taken, so that neither a crash nor
-a power cut loses it. It is a table in an SQLite file of the data folder.
+They are stored and synced to disk before their sender hears that they were taken, so that neither a crash nor a power
+cut loses one.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from sqlite3 import Connection as SqliteConnection
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Engine,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    case,
-    create_engine,
-    event,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Connection, Engine, String, Table, select
 
+from fhir_coder.delivery.database import METADATA, insert_new
+from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.group_commit import GroupCommit
+from fhir_coder.delivery.outbox import add_dispatches
+from fhir_coder.delivery.queue import ID, Claimed, Queue, new_row, queue_columns, queue_indexes
 
-State = Literal["received", "coded", "failed"]
+CODED = "coded"
 
-_METADATA = MetaData()
-_INBOX = Table(
+INBOX = Table(
     "inbox",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("key", String, nullable=False, unique=True),
-    Column("payload", LargeBinary, nullable=False),
-    Column("state", String, nullable=False),
-    Column("reason", String),
-    Column("attempts", Integer, nullable=False),
-    Column("received", DateTime, nullable=False),  # UTC
-    Column("changed", DateTime, nullable=False),  # UTC
-    Index("inbox_state", "state", "id"),
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("kind", String, nullable=False),  # hl7v2, document
+    Column("key", String, nullable=False, unique=True),  # what it is known by when it comes again; a hash
+    *queue_columns(),
+    sqlite_autoincrement=True,
 )
+queue_indexes(INBOX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """A stored message that is taken up to be coded."""
+class Coded:
+    """What came of an item."""
 
-    id: int
-    kind: str  # what the payload is: "hl7v2"
+    dispatches: Sequence[Dispatch] = ()
+    # What else is written in the transaction that marks the item as coded.
+    record: Callable[[Connection], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What was taken in, in hand."""
+
+    row: Claimed
+    kind: str
     payload: bytes
-    attempts: int  # this one included
+    attempts: int  # with this one
+
+    @property
+    def id(self) -> int:
+        """Its number in the inbox."""
+        return self.row.id
 
 
 class Inbox:
-    """The table of messages. Its methods may be called from any thread; a disk at fault raises SQLAlchemyError."""
+    """What is to be coded, oldest first; of one patient, in order. Its methods may be called from any thread."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Open, or create, `inbox.sqlite` in `data_dir`. Raises OSError when the folder cannot be written."""
-        data_dir.mkdir(parents=True, exist_ok=True)
-        path = data_dir / "inbox.sqlite"
-        # The payloads are patients' notes: the file is the owner's alone, before anything is in it.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(self._engine, "connect", _prepare_connection)
-        _METADATA.create_all(self._engine)
+    def __init__(self, engine: Engine) -> None:
+        """`engine` is that of `open_database`."""
+        self.queue = Queue(engine, INBOX, CODED)
         self._commits = GroupCommit(self._write)
 
-    def store(self, kind: str, payload: bytes, key: str) -> int:
-        """Store a message, synced to disk, and return its id; for a key that is known, the id it has already."""
-        return self.submit(kind, payload, key).result()
+    def store(self, kind: str, payload: bytes, key: str, patient: str | None = None) -> int:
+        """Store an item, synced to disk, and return its id; for a key that is known, the id it has already."""
+        return self.submit(kind, payload, key, patient).result()
 
-    def submit(self, kind: str, payload: bytes, key: str) -> Future[int]:
-        """Return at once what will hold the id of `store`. Messages that wait at the same time share one sync.
+    def submit(self, kind: str, payload: bytes, key: str, patient: str | None = None) -> Future[int]:
+        """Return at once what will hold the id of `store`. Items that wait at the same time share one sync.
 
-        A disk at fault raises SQLAlchemyError from its `result`.
+        `patient` is whatever tells the patient from others; those of one are coded and delivered in order. It is
+        hashed. A disk at fault raises SQLAlchemyError from the future's `result`.
         """
-        now = _now()
-        row = {
-            "kind": kind,
-            "key": key,
-            "payload": payload,
-            "state": "received",
-            "attempts": 0,
-            "received": now,
-            "changed": now,
-        }
+        row = {"kind": kind, "key": key, **new_row(payload, patient_key(patient))}
         return self._commits.submit(row, len(payload))
 
+    def take(self) -> Item | None:
+        """Claim the oldest item that may be coded, or return None, and count the attempt."""
+        row = self.queue.take()
+        if row is None:
+            return None
+        return Item(row, row.values["kind"], row.values["payload"], row.values["attempts"])
+
+    def coded(self, item: Item, coded: Coded) -> bool:
+        """Put what came of an item into the outbox and mark it as coded, both or neither.
+
+        False: another process has it in hand by now, and nothing was written.
+        """
+        with self.queue.engine.begin() as connection:
+            if not self.queue.finish(connection, item.row):
+                return False
+            add_dispatches(connection, coded.dispatches, patient=item.row.values["patient"], item=item.id)
+            if coded.record is not None:
+                coded.record(connection)
+        return True
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of items in each state: waiting, coded, failed."""
+        return self.queue.counts()
+
+    def close(self) -> None:
+        """Store what waits, and give back what is claimed. The engine stays open."""
+        self._commits.close()
+        self.queue.close()
+
     def _write(self, rows: Sequence[dict[str, Any]]) -> list[int]:
-        new = insert(_INBOX).on_conflict_do_nothing(index_elements=["key"]).returning(_INBOX.c.key, _INBOX.c.id)
-        with self._engine.begin() as connection:
+        key, number = INBOX.c.key, INBOX.c.id
+        with self.queue.engine.begin() as connection:
             # One statement for all rows: after each one, this thread would wait for those that read messages.
+            new = insert_new(connection, INBOX, "key").returning(key, number)
             ids = {row.key: row.id for row in connection.execute(new, rows)}
             known = [row["key"] for row in rows if row["key"] not in ids]
             if known:
-                found = connection.execute(select(_INBOX.c.key, _INBOX.c.id).where(_INBOX.c.key.in_(known)))
-                ids |= {row.key: row.id for row in found}
+                ids |= {row.key: row.id for row in connection.execute(select(key, number).where(key.in_(known)))}
+        self.queue.bell.ring()
         return [ids[row["key"]] for row in rows]
 
-    def take(self) -> Item | None:
-        """Return the oldest message that is not done, or None, and count the attempt.
 
-        The attempt is counted before it is made: a message that brings the program down counts too.
-        """
-        oldest = select(func.min(_INBOX.c.id)).where(_INBOX.c.state == "received").scalar_subquery()
-        statement = (
-            update(_INBOX)
-            .where(_INBOX.c.id == oldest)
-            .values(attempts=_INBOX.c.attempts + 1, changed=_now())
-            .returning(_INBOX.c.id, _INBOX.c.kind, _INBOX.c.payload, _INBOX.c.attempts)
-        )
-        with self._engine.begin() as connection:
-            row = connection.execute(statement).one_or_none()
-        return None if row is None else Item(id=row.id, kind=row.kind, payload=row.payload, attempts=row.attempts)
-
-    def done(self, item: Item) -> None:
-        """Mark a message as coded and delivered."""
-        self._set(item, state="coded", reason=None)
-
-    def fail(self, item: Item, reason: str) -> None:
-        """Set a message aside for good. `reason` holds no text of the message."""
-        self._set(item, state="failed", reason=reason)
-
-    def put_back(self, item: Item, reason: str, *, counts: bool) -> None:
-        """Leave a message to be taken again. An attempt that failed through no fault of its own does not count."""
-        # case() and not a plain subtraction, so that a message put back twice never has attempts below zero.
-        left = case((_INBOX.c.attempts > 0, _INBOX.c.attempts - 1), else_=0)
-        self._set(item, reason=reason, **({} if counts else {"attempts": left}))
-
-    def counts(self) -> dict[State, int]:
-        """Return the number of messages in each state."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(_INBOX.c.state, func.count()).group_by(_INBOX.c.state)).all()
-        found: dict[State, int] = {"received": 0, "coded": 0, "failed": 0}
-        return found | {row[0]: row[1] for row in rows}
-
-    def close(self) -> None:
-        """Store what waits, and close the file."""
-        self._commits.close()
-        self._engine.dispose()
-
-    def _set(self, item: Item, **values: Any) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(update(_INBOX).where(_INBOX.c.id == item.id).values(changed=_now(), **values))
-
-
-def _prepare_connection(connection: SqliteConnection, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    # NORMAL would lose the last commits in a power cut, and with them messages already acknowledged.
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+def patient_key(patient: str | None) -> str | None:
+    """Return the hash by which a patient is told from others in the tables."""
+    return None if patient is None else sha256(f"patient\x1f{patient}".encode("utf-8", "surrogatepass")).hexdigest()

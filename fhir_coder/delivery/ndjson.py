@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,27 @@ from fhir_coder.errors import DeliveryError
 Json = Mapping[str, Any]
 
 _URN = "urn:uuid:"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A resource as it stands in a file."""
+
+    resource_type: str
+    id: str
+    line: str  # JSON, without the line feed
+
+
+def rows(bundle: Json) -> Iterator[Row]:
+    """Yield the resources of a Bundle with the ids that follow from their identity; references name these.
+
+    Raises `DeliveryError` when a resource has no identity.
+    """
+    entries = bundle.get("entry", [])
+    places = {str(entry.get("fullUrl")): _place(entry) for entry in entries}
+    for entry, (resource_type, resource_id) in zip(entries, map(_place, entries), strict=True):
+        resource = {"resourceType": resource_type, "id": resource_id, **_resolved(entry["resource"], places)}
+        yield Row(resource_type, resource_id, json.dumps(resource, ensure_ascii=False))
 
 
 class NdjsonWriter:
@@ -52,13 +74,10 @@ class NdjsonWriter:
 
         Raises `DeliveryError` when a file cannot be written or read, or a resource has no identity.
         """
-        entries = bundle.get("entry", [])
-        places = {str(entry.get("fullUrl")): _place(entry) for entry in entries}
         added: dict[str, dict[str, str]] = {}  # type -> id -> line
-        for entry, (resource_type, resource_id) in zip(entries, map(_place, entries), strict=True):
-            if resource_id not in self._known(resource_type):
-                resource = {"resourceType": resource_type, "id": resource_id, **_resolved(entry["resource"], places)}
-                added.setdefault(resource_type, {})[resource_id] = json.dumps(resource, ensure_ascii=False) + "\n"
+        for row in rows(bundle):
+            if row.id not in self._known(row.resource_type):
+                added.setdefault(row.resource_type, {})[row.id] = row.line + "\n"
         for resource_type, lines in added.items():
             self._append(resource_type, "".join(lines.values()))
             self._ids[resource_type] |= lines.keys()  # only now: what failed is written the next time

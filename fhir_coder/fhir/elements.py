@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
-from fhir_coder.model import CODE_SYSTEMS, UCUM, Assertion, Coding, Entity
+from fhir_coder.model import CODE_SYSTEMS, SNOMED, UCUM, Assertion, Coding, Entity
+from fhir_coder.tables import read_table
 
 Json = dict[str, Any]
 
 DERIVATION = "http://hl7.org/fhir/StructureDefinition/derivation-reference"
 CANDIDATE = "http://fhir-coder.org/fhir/StructureDefinition/coding-candidates"
 ASSERTION = "http://fhir-coder.org/fhir/StructureDefinition/assertion"
+
+# Profiles of ours (profiles/) and of the guides that they are derived from.
+OURS = "http://fhir-coder.org/fhir/StructureDefinition/"
+US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
+IPS = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
+
+_INTERNATIONAL = "http://snomed.info/sct/900000000000207008"  # the International Edition, in any version
 
 # The text may be inline or behind a url, hence the attachment and not its `data`.
 SOURCE_PATH = "DocumentReference.content.attachment"
@@ -113,6 +122,43 @@ def concept(entity: Entity) -> Json:
         result["coding"] = [coding(each) for each in chosen]
     result["text"] = words(entity.text)
     return result
+
+
+def snomed(code: str, display: str) -> Json:
+    """Return a Coding of a concept of the International Edition that a table of ours names, whatever is loaded."""
+    return {"system": SNOMED, "version": _INTERNATIONAL, "code": code, "display": display}
+
+
+def site_concept(attributes: Mapping[str, Any]) -> Json:
+    """Return the CodeableConcept of a body site: its words, and a code where the site has one; empty without a site."""
+    text = body_site(attributes)
+    if not text:
+        return {}
+    known = _sites().get(str(attributes.get("body_site", "")).casefold())
+    return ({"coding": [snomed(*known)]} if known else {}) | {"text": text}
+
+
+@cache
+def _sites() -> Mapping[str, tuple[str, str]]:
+    rows = read_table("body_site_codes.csv", ("site", "snomed", "display"))
+    return {row["site"].casefold(): (row["snomed"], row["display"]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Severity:
+    """A severity as the codes of several resources; empty where there is none."""
+
+    code: str
+    display: str
+    reaction: str  # https://hl7.org/fhir/R4/valueset-reaction-event-severity.html
+    criticality: str  # https://hl7.org/fhir/R4/valueset-allergy-intolerance-criticality.html
+
+
+@cache
+def severities() -> Mapping[str, Severity]:
+    """Return the severities of `mappings/severities.csv` by name."""
+    rows = read_table("severities.csv", ("name", "snomed", "display", "reaction", "criticality"))
+    return {row["name"]: Severity(row["snomed"], row["display"], row["reaction"], row["criticality"]) for row in rows}
 
 
 def body_site(attributes: Mapping[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.elements import (
+    OURS,
+    US_CORE,
     Json,
     Source,
     concept,
@@ -19,21 +19,15 @@ from fhir_coder.fhir.elements import (
     provenance_extensions,
     quantity,
     subject,
-    unknown,
     words,
 )
 from fhir_coder.fhir.facts import Fact
+from fhir_coder.fhir.times import observed
 from fhir_coder.model import LOINC, Entity, EntityType
 from fhir_coder.tables import read_table
 
-_US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-# Within the few words of a stated time.
-_DATE = re.compile(r"\b(\d{1,2})/(\d{1,2})(?:/(\d{2}|\d{4}))?\b", re.ASCII)
-_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b", re.ASCII)
-_DAY_BEFORE = re.compile(r"yesterday|last night", re.IGNORECASE)
-_SAME_DAY = re.compile(r"today|tonight|this|^at \d", re.IGNORECASE)
 _CATEGORIES = {
     "activity": "Activity",
     "exam": "Exam",
@@ -81,6 +75,8 @@ def observation(fact: Fact, source: Source) -> Json:
         "code": code,
         "subject": subject(source),
         **encounter(source),
+        # Of a value of an earlier time, or of a note without a date, the time is not known.
+        **observed(given, source.date, fact.status == "historical"),
         **value,
         "derivedFrom": [{"reference": source.document}],
     }
@@ -90,46 +86,7 @@ def observation(fact: Fact, source: Source) -> Json:
         resource["referenceRange"] = [_reference_range(range_, given)]
     if notes := list(_notes(given)):
         resource["note"] = [{"text": words("; ".join(notes))}]
-    moment = _effective(given.get("time"), source.date)
-    if moment and fact.status != "historical":
-        resource["effectiveDateTime"] = moment
-    else:  # a value of an earlier time, or of a note without a date
-        resource["_effectiveDateTime"] = {"extension": unknown()}
     return resource
-
-
-def _effective(stated: str | None, note_date: str | None) -> str | None:
-    """Return when a test was made: the date that the text states, the note's where it states none or only an hour.
-
-    A day that is told by the note's own ("yesterday", "on 3/4") is reckoned from it; without one it is not known.
-    """
-    if stated is None:
-        return note_date
-    found = _DATE.search(stated)
-    day = date.fromisoformat(note_date[:10]) if note_date else None
-    if found:
-        month, number, year = (int(found.group(each) or 0) for each in (1, 2, 3))
-        return _day(year, month, number, day)
-    if iso := _ISO_DATE.search(stated):
-        return _day(int(iso.group(1)), int(iso.group(2)), int(iso.group(3)), day)
-    if day is None:
-        return None
-    if _DAY_BEFORE.search(stated):
-        return (day - timedelta(days=1)).isoformat()
-    return day.isoformat() if _SAME_DAY.search(stated) else None
-
-
-def _day(year: int, month: int, day: int, note_day: date | None) -> str | None:
-    """Return a date; without a year the last such day before the note's."""
-    try:
-        if year:
-            return date(year + 2000 if year < 100 else year, month, day).isoformat()
-        if note_day is None:
-            return None
-        this_year = date(note_day.year, month, day)
-        return (this_year if this_year <= note_day else date(note_day.year - 1, month, day)).isoformat()
-    except ValueError:
-        return None
 
 
 def _notes(given: Mapping[str, Any]) -> Iterator[str]:
@@ -164,16 +121,20 @@ def _category(entity: Entity) -> str:
 
 
 def _profiles(fact: Fact, is_panel: bool) -> list[str]:
-    loinc = fact.entity.coding(LOINC)
-    if loinc is None:
+    """Return the profiles that the Observation meets: the closest of US Core, and ours."""
+    entity = fact.entity
+    if _category(entity) == "laboratory":
+        return [US_CORE + "us-core-observation-lab", OURS + "coded-laboratory-observation"]
+    if _category(entity) != "vital-signs":
         return []
-    if _category(fact.entity) == "laboratory":
-        return [] if is_panel else [_US_CORE + "us-core-observation-lab"]
     if is_panel:
-        return [_US_CORE + "us-core-blood-pressure"]
-    profile, units = _VITAL_SIGNS.get(loinc.code, ("", frozenset()))
-    measured = fact.entity.attributes.get("value") is not None
-    return [_US_CORE + profile] if measured and fact.entity.attributes.get("unit") in units else []
+        closest = "us-core-blood-pressure" if entity.coding(LOINC) else ""
+    else:
+        loinc = entity.coding(LOINC)
+        closest, units = _VITAL_SIGNS.get(loinc.code if loinc else "", ("", frozenset()))
+        if entity.attributes.get("value") is None or entity.attributes.get("unit") not in units:
+            closest = ""
+    return [US_CORE + (closest or "us-core-vital-signs"), OURS + "coded-vital-sign"]
 
 
 def _code(fact: Fact) -> Json:

@@ -7,6 +7,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, cast
 
@@ -58,17 +59,10 @@ def read_path(path: Path, settings: Settings) -> Iterator[Intake]:
         if str(path) == _STDIN:
             yield from intakes_from_bytes(_read_all(sys.stdin.buffer, settings), "stdin", settings)
             return
-        kind = path.with_suffix("").suffix.lower() if path.suffix.lower() == _GZIP else path.suffix.lower()
-        if kind == _NDJSON:
+        if _kind(path) == _NDJSON:
             yield from _intakes_from_lines(path, settings)
             return
-        reader = _READERS.get(kind)
-        if reader is None:
-            raise UnsupportedError(
-                "files with this ending are not read; give .txt, .html, .rtf, .pdf, .xml (CDA), .json or .ndjson "
-                "(FHIR) or .hl7",
-                place=path.suffix or "file name",
-            )
+        reader = _reader(path)
         with path.open("rb") as file:
             raw = _read_all(file, settings)
     except InputError as error:
@@ -77,6 +71,32 @@ def read_path(path: Path, settings: Settings) -> Iterator[Intake]:
         yield Intake(source=str(path), error=_unreadable(error))
     else:
         yield from reader(raw, str(path), settings)
+
+
+def read_content(path: Path, content: bytes, settings: Settings) -> Iterator[Intake]:
+    """Yield what a file holds whose bytes are at hand; its name tells the kind, as in `read_path`, .ndjson left out."""
+    try:
+        reader = _reader(path)
+        raw = _read_all(BufferedReader(BytesIO(content)), settings)
+    except InputError as error:
+        yield Intake(source=str(path), error=error)
+    else:
+        yield from reader(raw, str(path), settings)
+
+
+def _kind(path: Path) -> str:
+    return path.with_suffix("").suffix.lower() if path.suffix.lower() == _GZIP else path.suffix.lower()
+
+
+def _reader(path: Path) -> Reader:
+    reader = _READERS.get(_kind(path))
+    if reader is None:
+        raise UnsupportedError(
+            "files with this ending are not read; give .txt, .html, .rtf, .pdf, .xml (CDA), .json or .ndjson "
+            "(FHIR) or .hl7",
+            place=path.suffix or "file name",
+        )
+    return reader
 
 
 def intakes_from_bytes(raw: bytes, source: str, settings: Settings) -> Iterator[Intake]:
@@ -130,7 +150,7 @@ def _intakes_from_lines(path: Path, settings: Settings) -> Iterator[Intake]:
             if len(line) > settings.max_body_bytes + 1:
                 yield Intake(source=source, error=_too_long(settings))
                 return
-            if _holds_note(line):
+            if holds_note(line):
                 yield from intakes_from_json(line, source, settings)
             elif line.strip():
                 others += 1
@@ -138,8 +158,8 @@ def _intakes_from_lines(path: Path, settings: Settings) -> Iterator[Intake]:
         yield Intake(source=str(path), remark=f"{others} lines hold no DocumentReference")
 
 
-def _holds_note(line: bytes) -> bool:
-    """Whether a line is to be read: other resources are not notes, and what is not JSON is to be named."""
+def holds_note(line: bytes) -> bool:
+    """Whether a line of bulk data is to be read: other resources are no notes, and what is not JSON is to be named."""
     if not line.strip():
         return False
     try:

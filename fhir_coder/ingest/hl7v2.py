@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from string import punctuation
+from typing import NamedTuple
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2_escape import Delimiters, unescape
@@ -31,12 +32,16 @@ _JAPANESE = "iso2022_jp_ext"  # Python's name for JIS X 0201, 0208 and 0212 toge
 _NULL = '""'  # "delete the value", section 2.5.3; for intake the same as no value
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):  # a tuple: one is made for every line of every message
     """A segment: its name and its raw fields, of which `fields[0]` is field 1 (in MSH, the separator itself)."""
 
     name: str
     fields: tuple[str, ...]
+    number: int = 0  # which of its name in the message, from 1; 0 when it was made here
+
+    def place(self, number: int) -> str:
+        """Return the place of a field in the message: "OBX[3]-5"."""
+        return f"{self.name}[{self.number}]-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +246,16 @@ def _segments(text: str, delimiters: Delimiters) -> tuple[Segment, ...]:
             )
     for place, lines in more.items():
         joined[place] = "".join((joined[place], *lines))
-    return tuple(_segment(line, delimiters) for line in joined)
+    counts: dict[str, int] = {}
+    segments = []
+    for line in joined:
+        name = line[:3]
+        counts[name] = number = counts.get(name, 0) + 1
+        segments.append(_segment(line, delimiters, number))
+    return tuple(segments)
 
 
-def _segment(line: str, delimiters: Delimiters) -> Segment:
-    name, *fields = line.split(delimiters.field)
+def _segment(line: str, delimiters: Delimiters, number: int = 1) -> Segment:
+    parts = line.split(delimiters.field)
     # MSH-1 is the separator itself, so that field numbers count as in the standard.
-    return Segment(name, (delimiters.field, *fields) if name == "MSH" else tuple(fields))
+    return Segment(parts[0], (delimiters.field, *parts[1:]) if parts[0] == "MSH" else tuple(parts[1:]), number)

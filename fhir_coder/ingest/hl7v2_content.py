@@ -23,7 +23,10 @@ from fhir_coder.ingest.oru import notes_from_results
 from fhir_coder.model import Note
 from fhir_coder.settings import Settings
 
-_READ = "MDM^T01 to T11, ORU^R01, OUL, ADT^A01 to A10, A14 to A16, A28, A31, A40, REF, ORM, OMG^O19, OML^O21"
+_READ = (
+    "MDM^T01 to T11, ORU^R01, OUL, ADT^A01 to A16, A25 to A28, A31, A38, A40, A60, REF, ORM, OMG^O19, OML^O21, "
+    "RDE^O11, BAR or DFT"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Content:
     unread: tuple[InputError, ...] = ()  # parts that gave no text, though others did
 
 
-def read_message(message: Message, settings: Settings) -> Content:
-    """Return what the message holds.
+def read_message(message: Message, settings: Settings, *, follow: bool = True) -> Content:
+    """Return what the message holds. For `follow` see `hl7v2_data.read_pointer`.
 
     Raises `UnsupportedError` for a message type that is not read, and for a note in a form that is not read, and
     `InputError`, with the field as its place, for what is missing or wrong.
@@ -50,7 +53,7 @@ def read_message(message: Message, settings: Settings) -> Content:
         raise UnsupportedError(
             "the message goes on in another one; send it whole, or all its parts in one file", place="DSC-1"
         )
-    parts = [_read(part, kind, settings) for part in _patients(message)]
+    parts = [_read(part, kind, settings, follow=follow) for part in _patients(message)]
     return Content(
         notes=tuple(note for part in parts for note in part.notes),
         records=tuple(record for part in parts for record in part.records),
@@ -81,7 +84,7 @@ def _patients(message: Message) -> Iterator[Message]:
         yield Message(message.delimiters, message.charset, (*head, *message.segments[start:end]))
 
 
-def _read(message: Message, kind: Kind, settings: Settings) -> Content:
+def _read(message: Message, kind: Kind, settings: Settings, *, follow: bool) -> Content:
     if kind.reader == "merge":
         return _merge(message, settings)
     # Only messages of admission are the source for patient and stay; all others leave alone what is there.
@@ -89,7 +92,7 @@ def _read(message: Message, kind: Kind, settings: Settings) -> Content:
     write: Literal["create", "update"] = "update" if is_source and settings.hl7v2_adt == "update" else "create"
     patient = patient_entry(message, write)
     case = Case(patient=patient, stay=stay_of(message, patient["fullUrl"], status=kind.encounter, write=write))
-    told = _told(message, kind, case, settings)
+    told = _told(message, kind, case, settings, follow=follow)
     diagnoses = diagnosis_entries(message, case)
     if not (told.notes or diagnoses or is_source) and told.unread:
         raise told.unread[0]
@@ -101,12 +104,12 @@ def _read(message: Message, kind: Kind, settings: Settings) -> Content:
     )
 
 
-def _told(message: Message, kind: Kind, case: Case, settings: Settings) -> Told:
+def _told(message: Message, kind: Kind, case: Case, settings: Settings, *, follow: bool) -> Told:
     if kind.reader == "results":
-        return notes_from_results(message, case, settings)
+        return notes_from_results(message, case, settings, follow=follow)
     if kind.reader == "document":
-        return note_from_document(message, kind, case, settings)
-    return note_from_comments(message, case, settings)
+        return note_from_document(message, kind, case, settings, follow=follow)
+    return note_from_comments(message, case, settings, follow=follow)
 
 
 def _merge(message: Message, settings: Settings) -> Content:

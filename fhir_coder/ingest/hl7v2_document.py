@@ -16,7 +16,7 @@ from fhir_coder.ingest.hl7v2_practitioner import Person, entries_of
 from fhir_coder.ingest.hl7v2_tables import Write
 from fhir_coder.ingest.hl7v2_types import Json, entry, filled, instant, sender
 from fhir_coder.ingest.patient import birth_date_of, sex_of
-from fhir_coder.model import LOINC, Note, PassedOver
+from fhir_coder.model import LOINC, Note, Origin, PassedOver
 
 WITHDRAWN = "entered-in-error"
 
@@ -47,6 +47,7 @@ class Document:
     identifier: Json  # masterIdentifier, with its system
     write: Write
     text: str
+    origins: tuple[Origin, ...] = ()  # where its parts stood in the message
     attachments: tuple[Json, ...] = ()  # the forms in which it came, where the text was made from them
     unread: tuple[InputError, ...] = ()  # why some of it gave no text
     type: Json  # CodeableConcept
@@ -82,6 +83,7 @@ def note_of(case: Case, document: Document) -> Note:
     codings = document.type.get("coding", [])
     return Note(
         text="" if withdrawn else document.text,
+        origins=() if withdrawn else document.origins,
         id=document.identifier["value"],
         subject=case.patient["fullUrl"],
         encounter=stay,
@@ -108,7 +110,11 @@ def with_system(identifier: Json, place: str) -> Json:
     """Return the identifier. Raises `InputError` when it has no system: others may have the same number."""
     if not identifier.get("system"):
         raise InputError(
-            f"the document's number has no assigning authority; give {place} or MSH-4", place=place, code="required"
+            "the document's number has no assigning authority; give "
+            + ("the sender" if place == "MSH-4" else f"{place} or the sender")
+            + " in MSH-4",
+            place=place,
+            code="required",
         )
     return identifier
 

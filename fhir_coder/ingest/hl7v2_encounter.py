@@ -16,6 +16,7 @@ from fhir_coder.ingest.hl7v2_types import Json, code, cx, entry, filled, instant
 
 _PATIENT_CLASS = "http://terminology.hl7.org/CodeSystem/v2-0004"
 _UNKNOWN = {"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK", "display": "unknown"}
+_CANCELLED = "cancelled"  # an admission that was taken back, though it may say when it would have ended
 _PARTICIPANTS = (7, 8, 9, 17)  # attending, referring, consulting, admitting
 
 
@@ -50,7 +51,7 @@ def stay_of(
         "resourceType": "Encounter",
         "identifier": [identifier],
         # Whether the stay goes on is known only once it has ended, or when the event says so.
-        "status": "finished" if end else status or "unknown",
+        "status": "finished" if end and status != _CANCELLED else status or "unknown",
         "class": _patient_class(message.at(pv1, 2)),
         "subject": {"reference": patient},
         "participant": [_participant(number, each) for number, found in participants.items() for each in found],

@@ -44,12 +44,15 @@ def require_default_charset(settings: Settings) -> None:
         )
 
 
-def read_raw(raw: bytes, settings: Settings) -> tuple[Message, Content]:
-    """Return a message and what it holds. Raises `InputError` for what is missing, wrong or not read."""
+def read_raw(raw: bytes, settings: Settings, *, follow: bool = True) -> tuple[Message, Content]:
+    """Return a message and what it holds. Raises `InputError` for what is missing, wrong or not read.
+
+    Without `follow` no pointer (RP) is followed: what is to be acknowledged at once does not wait for other servers.
+    """
     message = parse(raw, settings.hl7v2_charset)
     if settings.hl7v2_validation == "refuse":
         require_structure(message)
-    return message, read_message(message, settings)
+    return message, read_message(message, settings, follow=follow)
 
 
 def _intakes(name: str, message: Message, content: Content) -> Iterator[Intake]:

@@ -9,29 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from fhir_coder.attachments.extracted import Extracted
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_data import Data, read_data, read_pointer
 from fhir_coder.ingest.hl7v2_tables import mapped
 from fhir_coder.ingest.hl7v2_types import Json
+from fhir_coder.model import Origin
 from fhir_coder.settings import Settings
 
 _PARAGRAPHS = "text"  # of OBX-2: values that are prose, and stand below their title
+
+
+class Line(NamedTuple):  # a tuple: made for every value, it is a tenth of the time of a message otherwise
+    """A value of the message as a line of text (or several), and where it stood."""
+
+    text: str
+    place: str  # "OBX[3]-5": field 5 of the third OBX
+    origins: tuple[Origin, ...] = ()  # of a document's own pages and sections; offsets are those of `text`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageText:
     """What the segments of a document say."""
 
-    lines: tuple[str, ...]
+    lines: tuple[Line, ...]
     attachments: tuple[Json, ...] = ()  # documents that came as such (ED, RP), as FHIR Attachments
     unread: tuple[InputError, ...] = ()  # why some of them gave no text
 
     @property
-    def text(self) -> str:
-        """All lines as one text."""
-        return "\n".join(self.lines)
+    def is_blank(self) -> bool:
+        """Whether they say nothing."""
+        return not any(line.text.strip() for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,47 +51,70 @@ class _Value:
 
     kind: str  # of OBX-2 in the table
     name: str
-    lines: tuple[str, ...]
-    data: Data | None = None
+    segment: Segment
+    lines: tuple[Line, ...]
+    data: tuple[Data, ...] = ()
 
 
-def read_text(message: Message, segments: Iterable[Segment], settings: Settings, *, title: str = "") -> MessageText:
+def read_text(
+    message: Message, segments: Iterable[Segment], settings: Settings, *, title: str = "", follow: bool = True
+) -> MessageText:
     """Return the text of the OBX and NTE among `segments`, in their order.
 
     Observations bear their names (OBX-3) where there is more than one, unless the name is `title`, which stands above
-    them already. Withdrawn and cancelled ones (OBX-11) are left out.
+    them already. Withdrawn and cancelled ones (OBX-11) are left out. For `follow` see `hl7v2_data.read_pointer`.
     """
-    values = [value for segment in segments if (value := _value(message, segment, settings)) is not None]
+    found = (_value(message, segment, settings, follow=follow) for segment in segments)
+    values = [value for value in found if value is not None]
     names = {value.name for value in values if value.kind != "comment"}
     # One name for a whole document ("History and physical") is its type, not a title within it.
     named = bool(title) or len(names) > 1 or any(value.kind in ("value", "structured") for value in values)
     return MessageText(
         lines=tuple(_lines(values, title) if named else (line for value in values for line in value.lines)),
-        attachments=tuple(value.data.attachment for value in values if value.data and value.data.attachment),
-        unread=tuple(value.data.error for value in values if value.data and value.data.error),
+        attachments=tuple(each.attachment for value in values for each in value.data if each.attachment),
+        unread=tuple(each.error for value in values for each in value.data if each.error),
     )
 
 
-def _lines(values: Sequence[_Value], title: str) -> Iterator[str]:
+def as_document(lines: Iterable[Line]) -> Extracted:
+    """Return the lines as one text, with the place in the message where each part of it stood."""
+    texts: list[str] = []
+    spans: list[tuple[str, int, int]] = []
+    at = 0
+    for text, place, inner in lines:
+        texts.append(text)
+        if inner:
+            spans += ((each.place, at + each.start, at + each.end) for each in inner)
+        elif spans and spans[-1][0] == place:  # repetitions of one field
+            spans[-1] = (place, spans[-1][1], at + len(text))
+        elif text:
+            spans.append((place, at, at + len(text)))
+        at += len(text) + 1
+    return Extracted(
+        text="\n".join(texts), origins=tuple(Origin(start=start, end=end, place=place) for place, start, end in spans)
+    )
+
+
+def _lines(values: Sequence[_Value], title: str) -> Iterator[Line]:
     above = title  # the name under which the next lines would be read
     for value in values:
         new = value.kind != "comment" and value.name not in ("", above)
         if value.kind != "comment":
             above = value.name or above
-        if new and not any(line.strip() for line in value.lines):
+        if new and not any(line.text.strip() for line in value.lines):
             continue  # a title without anything below it
         if not new:
             yield from value.lines
-        elif value.kind == _PARAGRAPHS or len(value.lines) != 1 or "\n" in value.lines[0]:
-            yield f"{value.name}:"
+        elif value.kind == _PARAGRAPHS or len(value.lines) != 1 or "\n" in value.lines[0].text:
+            yield Line(f"{value.name}:", value.segment.place(3))
             yield from value.lines
         else:
-            yield f"{value.name}: {value.lines[0]}"
+            yield value.lines[0]._replace(text=f"{value.name}: {value.lines[0].text}")
 
 
-def _value(message: Message, segment: Segment, settings: Settings) -> _Value | None:
+def _value(message: Message, segment: Segment, settings: Settings, *, follow: bool) -> _Value | None:
     if segment.name == "NTE":
-        return _Value("comment", "", tuple(message.text(raw) for raw in message.repetitions(segment, 3)))
+        return _said("comment", "", segment, 3, map(message.text, message.repetitions(segment, 3)))
     if segment.name != "OBX":
         return None
     withdrawn = message.at(segment, 11)
@@ -94,20 +128,32 @@ def _value(message: Message, segment: Segment, settings: Settings) -> _Value | N
     name = _name(message, segment)
     match kind:
         case "text" | "string":
-            return _Value(kind, name, tuple(map(message.text, raws or ("",))))
+            return _said(kind, name, segment, 5, map(message.text, raws or ("",)))
         case "coded":
-            return _Value(kind, name, tuple(filter(None, (_coded(message, raw) for raw in raws))))
+            return _said(kind, name, segment, 5, filter(None, (_coded(message, raw) for raw in raws)))
         case "value" | "structured":
             read = _structured if kind == "structured" else _first
             values = (" ".join(filter(None, (read(message, raw), _unit(message, segment)))) for raw in raws)
-            return _Value(kind, name, tuple(values))
-        case "data" | "pointer":
-            data = read_data(message, segment, settings) if kind == "data" else read_pointer(message, segment)
-            return _Value("text", name, data.lines, data)
+            return _said(kind, name, segment, 5, values)
+        case "data":
+            return _document(name, segment, read_data(message, segment, settings))
+        case "pointer":
+            return _document(name, segment, read_pointer(message, segment, settings, follow=follow))
     if not raws:
         return None
     error = UnsupportedError("this type of value is not read; send the note as TX, FT, ST or ED", place="OBX-2")
-    return _Value("text", name, (), Data(error=error))
+    return _document(name, segment, (Data(error=error),))
+
+
+def _said(kind: str, name: str, segment: Segment, number: int, texts: Iterable[str]) -> _Value:
+    place = segment.place(number)
+    return _Value(kind, name, segment, tuple([Line(text, place) for text in texts]))
+
+
+def _document(name: str, segment: Segment, found: Iterable[Data]) -> _Value:
+    data, place = tuple(found), segment.place(5)
+    lines = tuple(Line(each.text.text, place, each.text.origins) for each in data if each.text is not None)
+    return _Value(_PARAGRAPHS, name, segment, lines, data)
 
 
 def _name(message: Message, segment: Segment) -> str:

@@ -10,7 +10,7 @@ from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
 from fhir_coder.ingest.hl7v2_practitioner import people
 from fhir_coder.ingest.hl7v2_tables import Kind, code_system, mapped
-from fhir_coder.ingest.hl7v2_text import read_text
+from fhir_coder.ingest.hl7v2_text import as_document, read_text
 from fhir_coder.ingest.hl7v2_types import Json, code, ei, filled, first_time, present
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC
@@ -20,7 +20,7 @@ _DOCUMENT_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0270"
 _UNKNOWN = {"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK", "display": "unknown"}
 
 
-def note_from_document(message: Message, kind: Kind, case: Case, settings: Settings) -> Told:
+def note_from_document(message: Message, kind: Kind, case: Case, settings: Settings, *, follow: bool) -> Told:
     """Return the note of an MDM message; none when it only announces a document and holds no OBX (T01, T03...).
 
     A document that is taken back (T11, or TXA-19 is CA) is a note without text.
@@ -39,16 +39,18 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
         if _announces(message):
             return Told()
         raise InputError("the message has no OBX segment; send the text in OBX-5", place="OBX", code="required")
-    found = read_text(message, message.segments, settings)
+    found = read_text(message, message.segments, settings, follow=follow)
     if not found.lines and found.unread and status != WITHDRAWN:
         return Told(unread=found.unread)
     completion = mapped("TXA-17", message.at(txa, 17))
     authenticators = people(message, txa, 10)
     msh = message.first("MSH")
+    said = as_document(found.lines)
     document = Document(
         identifier=_identifier(message, txa),
         write=kind.write if status != WITHDRAWN else "withdraw",
-        text=clean_text(found.text, settings, place="OBX-5") if found.text.strip() or status != WITHDRAWN else "",
+        text=clean_text(said.text, settings, place="OBX-5") if said.text.strip() or status != WITHDRAWN else "",
+        origins=said.origins,
         attachments=found.attachments,
         unread=found.unread,
         type=_type(message, txa),

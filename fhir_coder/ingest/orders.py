@@ -11,7 +11,7 @@ from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_document import Case, Document, Told, message_identifier, note_of
 from fhir_coder.ingest.hl7v2_practitioner import people
-from fhir_coder.ingest.hl7v2_text import read_text
+from fhir_coder.ingest.hl7v2_text import Line, as_document, read_text
 from fhir_coder.ingest.hl7v2_types import Json, concept, first_time
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC
@@ -21,29 +21,31 @@ _NOTE = {"coding": [{"system": LOINC, "code": "34109-9", "display": "Note"}]}
 _REFERRAL = {"coding": [{"system": LOINC, "code": "57133-1", "display": "Referral note"}]}
 
 
-def note_from_comments(message: Message, case: Case, settings: Settings) -> Told:
+def note_from_comments(message: Message, case: Case, settings: Settings, *, follow: bool) -> Told:
     """Return one note of all that the message says in words; none when it says nothing.
 
     Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
-    lines: list[str] = []
+    lines: list[Line] = []
     attachments: list[Json] = []
     unread: list[InputError] = []
     for head, content in _parts(message):
         title = concept(message, head, 4).get("text", "") if head is not None else ""
-        found = read_text(message, content, settings, title=title)
+        found = read_text(message, content, settings, title=title, follow=follow)
         said = request_lines(message, head) + found.lines
-        if any(line.strip() for line in said):
-            lines += ((title,) if title else ()) + said
+        if any(line.text.strip() for line in said):
+            lines += (*heading(title, head), *said)
         attachments += found.attachments
         unread += found.unread
     if not lines:
         return Told(unread=tuple(unread))
     times = [(message.first("ORC"), 9), (message.first("EVN"), 2), (message.first("MSH"), 7)]
+    written = as_document(lines)
     document = Document(
         identifier=message_identifier(message, "MSH-4"),
         write="create",
-        text=clean_text("\n".join(lines), settings, place="NTE-3"),
+        text=clean_text(written.text, settings, place="NTE-3"),
+        origins=written.origins,
         attachments=tuple(attachments),
         unread=tuple(unread),
         type=dict(_REFERRAL if message.first("RF1") else _NOTE),
@@ -54,12 +56,24 @@ def note_from_comments(message: Message, case: Case, settings: Settings) -> Told
     return Told(notes=(note_of(case, document),), unread=tuple(unread))
 
 
-def request_lines(message: Message, obr: Segment | None) -> tuple[str, ...]:
+def heading(title: str, obr: Segment | None) -> tuple[Line, ...]:
+    """Return the title of what an OBR asks for (OBR-4) as a line, where there is one."""
+    return (Line(title, obr.place(4)),) if title and obr is not None else ()
+
+
+def request_lines(message: Message, obr: Segment | None) -> tuple[Line, ...]:
     """Return what an OBR says in words about the patient: OBR-13 (clinical information), OBR-31 (reason)."""
+    if obr is None:
+        return ()
     reasons = [message.component(raw, 2) or message.component(raw, 1) for raw in message.repetitions(obr, 31)]
     information = [message.text(raw) for raw in message.repetitions(obr, 13)]
-    said = (("Clinical information", information), ("Reason for study", reasons))
-    return tuple(f"{title}: {words}" for title, values in said for words in values if words.strip())
+    said = (("Clinical information", information, 13), ("Reason for study", reasons, 31))
+    return tuple(
+        Line(f"{title}: {words}", obr.place(number))
+        for title, values, number in said
+        for words in values
+        if words.strip()
+    )
 
 
 def _parts(message: Message) -> Iterator[tuple[Segment | None, list[Segment]]]:

@@ -13,9 +13,9 @@ from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
 from fhir_coder.ingest.hl7v2_practitioner import people_in_subcomponents
 from fhir_coder.ingest.hl7v2_tables import mapped
-from fhir_coder.ingest.hl7v2_text import MessageText, read_text
+from fhir_coder.ingest.hl7v2_text import MessageText, as_document, read_text
 from fhir_coder.ingest.hl7v2_types import Json, concept, ei, filled, first_time
-from fhir_coder.ingest.orders import request_lines
+from fhir_coder.ingest.orders import heading, request_lines
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC
 from fhir_coder.settings import Settings
@@ -32,7 +32,7 @@ class _Report:
     content: tuple[Segment, ...]
 
 
-def notes_from_results(message: Message, case: Case, settings: Settings) -> Told:
+def notes_from_results(message: Message, case: Case, settings: Settings, *, follow: bool) -> Told:
     """Return a note for each report that says something.
 
     Raises `InputError`, with the field as its place, for what is missing or wrong.
@@ -42,9 +42,9 @@ def notes_from_results(message: Message, case: Case, settings: Settings) -> Told
     unread: list[InputError] = []
     for number, report in enumerate(_reports(message), start=1):
         title = concept(message, report.request, 4).get("text", "")
-        found = read_text(message, report.content, settings, title=title)
+        found = read_text(message, report.content, settings, title=title, follow=follow)
         unread += found.unread
-        if any(line.strip() for line in found.lines):
+        if not found.is_blank:
             document = _document(message, report, number, title, found, settings)
             known[document.identifier["value"]] += 1
             notes.append(note_of(case, _told_apart(document, known[document.identifier["value"]])))
@@ -57,13 +57,14 @@ def _document(
     obr = report.request
     status = mapped("OBR-25", message.at(obr, 25))
     withdrawn = status is not None and status.code == WITHDRAWN
-    lines = ((title,) if title else ()) + request_lines(message, obr) + found.lines
+    said = as_document((*heading(title, obr), *request_lines(message, obr), *found.lines))
     identifier, filler = _identifier(message, report, number)
     return Document(
         identifier=identifier,
         # A report that comes again under its number is a later version: preliminary, final, corrected.
         write="update" if filler else "create",
-        text=clean_text("\n".join(lines), settings, place="OBX-5"),
+        text=clean_text(said.text, settings, place="OBX-5"),
+        origins=said.origins,
         attachments=found.attachments,
         unread=found.unread,
         type=_type(message, obr, title),

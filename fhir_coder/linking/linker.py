@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from fhir_coder.linking.calibration import calibrated
 from fhir_coder.linking.clinical_drug import clinical_drug
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.kept import Kept
@@ -98,7 +99,11 @@ class Linker:
         asked = [(query, system, found) for query in queries for system, found in self._settled(query).items()]
         ranked = iter(self._ranked([(query.text, system, found) for query, system, found in asked], self._top))
         return [
-            tuple(chain.from_iterable(self._with_drug(query, system, next(ranked)) for system in query.systems))
+            tuple(
+                chain.from_iterable(
+                    self._with_drug(query, system, calibrated(next(ranked))) for system in query.systems
+                )
+            )
             for query in queries
         ]
 
@@ -125,8 +130,8 @@ class Linker:
         for place, more in zip(few, beside, strict=True):
             ranked[place] = merged(ranked[place], more, top)
         for (text, system, _), candidates in zip(new, ranked, strict=True):
-            answers[text, system] = candidates
-            self._looked_up.put((text, system, top), candidates)
+            answers[text, system] = calibrated(candidates)
+            self._looked_up.put((text, system, top), answers[text, system])
         return [answers[pair] for pair in pairs]
 
     def _settled(self, query: Query) -> dict[str, _Found]:

@@ -29,6 +29,7 @@ _OF_A_TEXT = 16
 _SHORTENED, _EDIT, _CUT_OFF = 0.4, 1.0, 1.5
 _LONG = 10  # letters of a word that is sure to be meant with two edits
 _DOUBTFUL_EDIT = 1.5
+_UNLIKELY = 0.5  # that a word of everyday English is a misspelling of another
 _ENDINGS = ("ing", "ed", "er", "ly", "s")
 _SHORTEST_BEGINNING = 3  # letters of a word that was cut off
 _CACHED = 1 << 16
@@ -99,7 +100,7 @@ class Wordings:
         folded = fold(word)
         written_out = [_Way(long, _SHORTENED) for long in _shortened().get(folded, ())]
         if self._is_word(word) or not folded.isalpha() or (is_abbreviation(word) and not _is_shouted(words)):
-            return [_Way(word, 0), *written_out]
+            return [_Way(word, 0), *written_out, *self._mistaken(word, words, systems)]
         if written_out:
             return written_out
         near = [_Way(near.word, _distance(folded, near.edits)) for near in self._spelling.near(folded, systems)]
@@ -111,14 +112,27 @@ class Wordings:
         # What nothing is near to stays as it is, at the price of a change: it is no word of any name.
         return near[:_OF_A_WORD] or [_Way(word, 2 * _EDIT)]
 
+    def _mistaken(self, word: str, words: Sequence[str], systems: tuple[str, ...]) -> list[_Way]:
+        """Return what a word of everyday English, which no name has, may be a misspelling of: "brest cancer".
+
+        The other words of the text have to speak for it; alone, it is what it is.
+        """
+        if len(words) == 1 or self._is_term(word):
+            return []
+        near = self._spelling.near(fold(word), systems)
+        return [_Way(each.word, _EDIT + _UNLIKELY) for each in near if each.edits == 1][:_OF_A_WORD]
+
     def _apart(self, folded: str) -> list[_Way]:
         """Return two words that were written together ("heartfailure")."""
         halves = ((folded[:place], folded[place:]) for place in range(4, len(folded) - 3))
         return [_Way(f"{one} {other}", _EDIT) for one, other in halves if self._is_word(one) and self._is_word(other)]
 
     def _is_word(self, word: str) -> bool:
+        return self._is_term(word) or _is_everyday(fold(word))
+
+    def _is_term(self, word: str) -> bool:
         key = normalise_word(word)
-        return self._spelling.is_known(key) or key in common_words() or _is_everyday(fold(word))
+        return self._spelling.is_known(key) or key in common_words()
 
 
 def _is_everyday(folded: str) -> bool:

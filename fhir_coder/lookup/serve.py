@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 
+from fhir_coder.logs import configure as configure_logs
 from fhir_coder.lookup.batcher import Worker
 from fhir_coder.lookup.metrics import LineMetrics
 from fhir_coder.lookup.server import Address, LineServer
@@ -23,6 +24,7 @@ def run(settings: Settings) -> None:
     Raises `SettingsError` when an address or a certificate cannot be used, `TerminologyError` when a coder cannot be
     loaded.
     """
+    configure_logs(settings)
     with worker_processes(settings) as workers:
         asyncio.run(_serve(settings, workers))
 

@@ -18,7 +18,9 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from fhir_coder.coding.choose import choose
+from fhir_coder.coding.thresholds import Thresholds, thresholds
 from fhir_coder.errors import FhirCoderError, TerminologyError
+from fhir_coder.logs import configure as configure_logs
 from fhir_coder.lookup.batcher import Answer, Question
 from fhir_coder.lookup.protocol import PORTS
 from fhir_coder.model import CODE_SYSTEMS, Candidate
@@ -56,7 +58,8 @@ def codes(find: Find, settings: Settings, questions: Sequence[Question]) -> list
             _log.error("a lookup failed: %s", type(error).__name__)
             return [None]
         return [code for question in questions for code in codes(find, settings, [question])]
-    return [_code(ranked, settings.min_confidence) for ranked in found]
+    least = thresholds(settings.line_min_confidence)
+    return [_code(ranked, least) for ranked in found]
 
 
 def warm_up(find: Find, settings: Settings) -> None:
@@ -64,8 +67,8 @@ def warm_up(find: Find, settings: Settings) -> None:
     codes(find, settings, [(system, _UNUSUAL) for system in PORTS])
 
 
-def _code(ranked: Sequence[Candidate], min_confidence: float) -> str:
-    codings, _ = choose(ranked, min_confidence)
+def _code(ranked: Sequence[Candidate], least: Thresholds) -> str:
+    codings, _ = choose(ranked, least)
     return codings[0].code if codings else ""
 
 
@@ -134,6 +137,7 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before the libraries that read it are loaded
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the front stops its workers itself
         signal.signal(number, signal.SIG_IGN)
+    configure_logs(settings)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         coder = _load(settings)

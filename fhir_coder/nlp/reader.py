@@ -10,6 +10,8 @@ from itertools import groupby
 
 from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
 from fhir_coder.nlp.assertion import Asserted, Assertions, Target
+from fhir_coder.nlp.dated import read_dates
+from fhir_coder.nlp.dates import Calendar
 from fhir_coder.nlp.definitions import with_definitions
 from fhir_coder.nlp.dictionary import Dictionary, Mention
 from fhir_coder.nlp.findings import Target as Described
@@ -38,6 +40,7 @@ _NO_KNOWN_LENGTH = 60  # characters
 _KNOWN = re.compile(r"\bknown\s+$", re.IGNORECASE)
 _ALLERGY_FOLLOWS = re.compile(r"[^.;\n]{0,40}allerg", re.IGNORECASE)
 _GIVEN = frozenset({"start", "continue", "increase", "decrease"})
+_NO_CALENDAR = Calendar()
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
 
 
@@ -63,8 +66,11 @@ class Reader:
         self._dictionary = Dictionary(store, abbreviations())
         self._assertions = Assertions()
 
-    def read(self, text: str) -> tuple[tuple[Section, ...], list[Reading]]:
-        """Return the sections of a note's text and what was read in it, in order."""
+    def read(self, text: str, calendar: Calendar = _NO_CALENDAR) -> tuple[tuple[Section, ...], list[Reading]]:
+        """Return the sections of a note's text and what was read in it, in order.
+
+        Dates that the text states are reckoned by the calendar.
+        """
         sections = find_sections(text)
         sentences = split_sentences(text, sections)
         finder = SectionFinder(sections)
@@ -78,7 +84,7 @@ class Reader:
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
             readings.extend(self._assert(text, sentence, list(group)))
-        return sections, readings
+        return sections, _with_dates(text, readings, calendar)
 
     def _senses(
         self, text: str, mentions: Sequence[Mention], sentences: Sequence[tuple[int, int]], finder: SectionFinder
@@ -166,6 +172,17 @@ def _denies_allergies(text: str, mention: Mention) -> bool:
     if mention.type and _KNOWN.search(before) and _ALLERGY_FOLLOWS.match(text, mention.start):
         return True
     return _NO_KNOWN.search(before) is not None and _ALLERGIES.match(text, mention.start, mention.end) is not None
+
+
+def _with_dates(text: str, readings: list[Reading], calendar: Calendar) -> list[Reading]:
+    """Add the dates that the text states of the entities."""
+    dated = read_dates(text, [reading.entity for reading in readings], calendar)
+    return [
+        replace(reading, entity=replace(reading.entity, attributes=attributes))
+        if attributes != reading.entity.attributes
+        else reading
+        for reading, attributes in zip(readings, dated, strict=True)
+    ]
 
 
 def _is_boundary(mention: Mention) -> bool:

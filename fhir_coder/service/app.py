@@ -27,6 +27,7 @@ from fhir_coder.errors import FhirCoderError, InputError, UnsupportedError
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.ingest.text import clean_text
+from fhir_coder.logs import correlated
 from fhir_coder.model import Note
 from fhir_coder.report import as_dict
 from fhir_coder.service.body import HL7_TYPES, JSON_TYPES, read_body
@@ -36,9 +37,11 @@ from fhir_coder.service.desk import Desk
 from fhir_coder.service.outcome import of_error, of_status, operation_outcome
 from fhir_coder.service.receiver import Receiver
 from fhir_coder.service.stored_document import read_document
+from fhir_coder.service.subscriptions import Notified, add_subscriptions
 from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology, require_json
 from fhir_coder.settings import Settings
 from fhir_coder.tables import read_profile
+from fhir_coder.tracing import request_span
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +55,14 @@ T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | None) -> FastAPI:
-    """Return the application. `worker` is None when there is no place to deliver to."""
+def create_app(
+    desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | None, notified: Notified | None = None
+) -> FastAPI:
+    """Return the application. `worker` is None without a place to deliver to, `notified` without a FHIR server."""
     app = FastAPI(title="fhir-coder", docs_url=None, redoc_url=None, openapi_url=None)
     _add_fhir(app, desk)
     add_terminology(app, desk)
+    add_subscriptions(app, desk, notified)
     _add_plain(app, desk)
     _add_hl7v2(app, desk, receiver)
     _add_operations(app, desk, inbox, worker)
@@ -206,6 +212,16 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
 
     @app.middleware("http")
     async def measured(request: Request, call_next: Handler) -> Response:
+        # A name of our own: what a client sends might be a patient's number.
+        with correlated() as name, request_span(request.headers) as span:
+            response = await answered(request, call_next)
+            route = getattr(request.scope.get("route"), "path", "none")
+            span.set_attribute("http.route", route)
+            span.set_attribute("http.response.status_code", response.status_code)
+        response.headers["X-Request-Id"] = name
+        return response
+
+    async def answered(request: Request, call_next: Handler) -> Response:
         start = perf_counter()
         try:
             response = await call_next(request)

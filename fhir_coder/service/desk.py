@@ -1,18 +1,23 @@
-"""The desk: codes notes one at a time and delivers what came of them, for HTTP and for the worker alike."""
+"""The desk: codes notes and puts what came of them into the outbox, for HTTP and for the inbox alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from fhir_coder.delivery.client import FhirClient
+from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.inbox import patient_key
 from fhir_coder.delivery.ndjson import NdjsonWriter
+from fhir_coder.delivery.outbox import SENT, Outbox
+from fhir_coder.delivery.queue import FAILED
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
+from fhir_coder.fhir.identity import document_identity
 from fhir_coder.lookup.workers import candidates
 from fhir_coder.model import Candidate, CodedNote, Note
 from fhir_coder.service.metrics import Metrics
@@ -27,18 +32,21 @@ class Desk:
     """Wraps a Coder for use from several threads.
 
     Coding is work for the processor: a second thread would only make both slower, so there is one lock.
-    Delivery has another, so that a slow FHIR server does not keep notes from being coded.
+    What came of notes leaves through the outbox, so that a FHIR server that is slow or away keeps none from being coded.
     """
 
-    def __init__(self, coder: Coder, settings: Settings) -> None:
+    def __init__(self, coder: Coder, settings: Settings, outbox: Outbox) -> None:
         """Open the places that `settings.out` and `settings.server` name."""
         self.settings = settings
+        self.outbox = outbox
         self.metrics = Metrics()
         self._coder = coder
         self._coding = Lock()
         self._delivering = Lock()
         self._writer = NdjsonWriter(settings.out) if settings.out else None
-        self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout) if settings.server else None
+        self._client = None
+        if settings.server:  # one attempt: the outbox knows when to make the next one
+            self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout, attempts=1)
 
     @property
     def store(self) -> ConceptStore:
@@ -89,14 +97,36 @@ class Desk:
                 code="required",
             )
 
-    def deliver(self, note: Note, bundle: dict[str, Any]) -> None:
-        """Write and send the Bundle of a note. Raises `InputError`, `DeliveryError` and OSError."""
+    def dispatch(self, note: Note, bundle: dict[str, Any]) -> Dispatch:
+        """Return what is to be delivered for a note. Raises `InputError` when it cannot be."""
         self.require_deliverable(note)
+        return Dispatch(bundle=bundle, document=document_identity(note))
+
+    def deliver(self, note: Note, bundle: dict[str, Any]) -> int:
+        """Put the Bundle of a note into the outbox, synced to the disk, and return its number there.
+
+        Raises `InputError` when it cannot be delivered, and SQLAlchemyError when it cannot be stored.
+        """
+        return self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
+
+    def is_delivered(self, number: int, seconds: float) -> bool:
+        """Whether a Bundle of the outbox was delivered, after at most so many seconds.
+
+        Raises `DeliveryError` when it was refused.
+        """
+        outcome = self.outbox.wait_for(number, seconds)
+        if outcome.state == FAILED:
+            reason = outcome.reason or ""
+            raise DeliveryError(reason.removeprefix(f"{DeliveryError.__name__}: "))
+        return outcome.state == SENT
+
+    def send(self, dispatch: Dispatch) -> None:
+        """Write and send a dispatch of the outbox. Raises `DeliveryError` and OSError."""
         with self._delivering, self.metrics.stage("deliver"):
             if self.settings.out is not None:
-                self._write(self.settings.out, bundle)
+                self._write(self.settings.out, dispatch.bundle)
             if self._client is not None:
-                self._client.send(bundle)
+                self._client.send(dispatch.bundle)
 
     def close(self) -> None:
         """Write files through to the disk and close the connections to the FHIR server."""
@@ -106,7 +136,7 @@ class Desk:
             if self._client is not None:
                 self._client.close()
 
-    def _write(self, folder: Path, bundle: dict[str, Any]) -> None:
+    def _write(self, folder: Path, bundle: Mapping[str, Any]) -> None:
         writer = self._writer or NdjsonWriter(folder)
         # Forgotten until it has succeeded: after a fault, what it believes to be in the files may not be there.
         self._writer = None

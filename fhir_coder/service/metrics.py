@@ -9,6 +9,7 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from fhir_coder.lookup.metrics import LineMetrics
+from fhir_coder.tracing import span
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -31,6 +32,20 @@ class Metrics:
             ["place"],
             registry=self._registry,
         )
+        self.notifications = Counter(
+            "fhir_coder_notifications", "Notifications of Subscriptions by kind.", ["kind"], registry=self._registry
+        )
+        self.other_types = Counter(
+            "fhir_coder_notified_other_types",
+            "Resources that were notified and are no documents.",
+            registry=self._registry,
+        )
+        self.documents = Counter(
+            "fhir_coder_documents",
+            "Documents of the FHIR server by what became of them.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self.inbox = Gauge("fhir_coder_inbox_messages", "Messages by state.", ["state"], registry=self._registry)
         self.requests = Histogram(
             "fhir_coder_request_seconds",
@@ -46,10 +61,11 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done inside as one pass of the stage."""
+        """Measure and trace what is done inside as one pass of the stage."""
         start = perf_counter()
         try:
-            yield
+            with span(name):
+                yield
         finally:
             self._stages.labels(name).observe(perf_counter() - start)
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_coder.delivery.inbox import Inbox, Item
-from fhir_coder.errors import InputError
+from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.inbox import Coded, Inbox, Item
+from fhir_coder.errors import InputError, TransientDeliveryError
 from fhir_coder.fhir.checks import check
 from fhir_coder.ingest.acknowledgement import acknowledge
-from fhir_coder.ingest.hl7v2 import message_key
+from fhir_coder.ingest.hl7v2 import Message, message_key
+from fhir_coder.ingest.hl7v2_content import Content
 from fhir_coder.ingest.hl7v2_intake import read_raw, require_default_charset
 from fhir_coder.ingest.hl7v2_unmapped import counted_place, unmapped_fields
-from fhir_coder.model import Note
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.metrics import Metrics
 from fhir_coder.settings import Settings
 
 KIND = "hl7v2"
+_TRANSIENT = "transient"  # of an InputError: the fault is of another server, and may pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,11 @@ class Receiver:
     def begin(self, raw: bytes) -> Receipt:
         """Look at a message and have it stored, for a caller that waits for many at once."""
         try:
-            message, _ = read_raw(raw, self._settings)
+            message, content = read_raw(raw, self._settings, follow=False)
         except InputError as error:
             return self.refuse(raw, error)
-        return Receipt(acknowledge(raw, None), self._inbox.submit(KIND, raw, message_key(message, raw)))
+        stored = self._inbox.submit(KIND, raw, message_key(message, raw), patient=_patient_of(content))
+        return Receipt(acknowledge(raw, None), stored)
 
     def refuse(self, raw: bytes, error: InputError) -> Receipt:
         """Return the receipt that says why a message is not taken."""
@@ -75,22 +78,44 @@ class Receiver:
         return answer
 
 
-def code_item(item: Item, desk: Desk) -> None:
-    """Write the records of a message of the inbox, and code and deliver its notes.
+def code_item(item: Item, desk: Desk) -> Coded:
+    """Return what is to be delivered for a message of the inbox: its records, and its notes, coded.
 
-    A message that is tried again after some of it was delivered writes that once: its resources are known by their
-    identifiers. Raises what reading, checking and delivering raise.
+    Raises what reading, coding and checking raise.
     """
-    message, content = read_raw(item.payload, desk.settings)
+    message, content = _read_whole(item.payload, desk.settings)
     for place in unmapped_fields(message):
         desk.metrics.unmapped.labels(counted_place(place)).inc()
+    dispatches: list[Dispatch] = []
     if content.records:
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "transaction", "entry": list(content.records)}
         check(bundle)
-        desk.deliver(Note(text="", subject=_patient_of(content.records)), bundle)
-    for note in content.notes:
-        desk.deliver(note, desk.bundle(desk.code(note)))
+        dispatches.append(Dispatch(bundle=bundle))
+    dispatches += [desk.dispatch(note, desk.bundle(desk.code(note))) for note in content.notes]
+    return Coded(dispatches=dispatches)
 
 
-def _patient_of(records: tuple[Mapping[str, Any], ...]) -> str:
-    return next(str(entry["fullUrl"]) for entry in records if entry["resource"]["resourceType"] == "Patient")
+def _read_whole(raw: bytes, settings: Settings) -> tuple[Message, Content]:
+    """Return a message with the documents behind its pointers; when one cannot be had now, the message is tried again.
+
+    Raises `TransientDeliveryError` for that, and `InputError`.
+    """
+    try:
+        message, content = read_raw(raw, settings)
+    except InputError as error:
+        if error.code == _TRANSIENT:
+            raise TransientDeliveryError(str(error)) from error
+        raise
+    later = next((error for error in content.unread if error.code == _TRANSIENT), None)
+    if later is not None:
+        raise TransientDeliveryError(str(later))
+    return message, content
+
+
+def _patient_of(content: Content) -> str | None:
+    """Return what tells the message's patient from others, or None when it names none."""
+    if content.notes:
+        return content.notes[0].subject
+    return next(
+        (str(entry["fullUrl"]) for entry in content.records if entry["resource"]["resourceType"] == "Patient"), None
+    )

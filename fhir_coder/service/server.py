@@ -14,6 +14,7 @@ import uvicorn
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.delivery.worker import Worker
 from fhir_coder.errors import SettingsError
+from fhir_coder.logs import configure as configure_logs
 from fhir_coder.lookup.batcher import Worker as LineWorker
 from fhir_coder.lookup.serve import told, worker_processes
 from fhir_coder.lookup.server import LineServer
@@ -24,6 +25,7 @@ from fhir_coder.service.desk import Desk
 from fhir_coder.service.mllp import MllpServer
 from fhir_coder.service.receiver import Receiver, code_item
 from fhir_coder.settings import Settings
+from fhir_coder.tracing import configure_tracing
 
 _GRACE_SECONDS = 10
 
@@ -43,6 +45,8 @@ def run(settings: Settings) -> None:
 
     Raises `SettingsError` when an address cannot be listened on, `TerminologyError` when the coder cannot be loaded.
     """
+    configure_logs(settings)
+    configure_tracing()
     coder = Coder.from_settings(settings)
     desk = Desk(coder, settings)
     inbox = Inbox(settings.data_dir)
@@ -97,6 +101,7 @@ async def _serve(
             create_app(desk, receiver, inbox, worker),
             # Requests are not logged: their URLs may hold text.
             access_log=False,
+            log_config=None,
             log_level="warning",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fhir_coder.coding.choose import choose
+from fhir_coder.coding.thresholds import thresholds
 from fhir_coder.model import ICD10CM, SNOMED, Candidate, Stage
 
 
@@ -16,7 +17,7 @@ def _candidate(code: str, score: float, system: str = ICD10CM, stage: Stage = "e
 
 def test_the_best_of_each_system() -> None:
     codings, abstained = choose(
-        [_candidate("a", 0.9), _candidate("b", 0.8), _candidate("s", 0.8, SNOMED)], min_confidence=0.75
+        [_candidate("a", 0.9), _candidate("b", 0.8), _candidate("s", 0.8, SNOMED)], thresholds(0.75)
     )
     assert [(coding.system, coding.code, coding.score) for coding in codings] == [
         (ICD10CM, "a", 0.9),
@@ -26,14 +27,14 @@ def test_the_best_of_each_system() -> None:
 
 
 def test_one_system_may_stay_without() -> None:
-    codings, abstained = choose([_candidate("a", 0.5), _candidate("s", 0.8, SNOMED)], min_confidence=0.75)
+    codings, abstained = choose([_candidate("a", 0.5), _candidate("s", 0.8, SNOMED)], thresholds(0.75))
     assert [coding.code for coding in codings] == ["s"]
     assert abstained is None
 
 
 def test_the_threshold_counts_itself() -> None:
-    assert choose([_candidate("a", 0.75)], min_confidence=0.75)[0]
-    assert not choose([_candidate("a", 0.7499)], min_confidence=0.75)[0]
+    assert choose([_candidate("a", 0.75)], thresholds(0.75))[0]
+    assert not choose([_candidate("a", 0.7499)], thresholds(0.75))[0]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_the_threshold_counts_itself() -> None:
     ],
 )
 def test_the_reason_for_none(candidates: list[Candidate], words: list[str]) -> None:
-    codings, abstained = choose(candidates, min_confidence=0.75)
+    codings, abstained = choose(candidates, thresholds(0.75))
     assert codings == ()
     assert abstained is not None
     assert all(word in abstained for word in words)
@@ -67,13 +68,13 @@ def _barred(code: str, score: float) -> Candidate:
     ],
 )
 def test_a_barred_candidate_is_never_chosen(candidates: list[Candidate], chosen: str | None) -> None:
-    codings, abstained = choose(candidates, min_confidence=0.75)
+    codings, abstained = choose(candidates, thresholds(0.75))
     assert [coding.code for coding in codings] == ([chosen] if chosen else [])
     assert abstained is None or "icd10cm: h is meant, but it is a header" in abstained
 
 
 @pytest.mark.parametrize("stage", ["exact", "normalised", "mapped", "lexical", "dense"])
 def test_every_stage_has_its_reason(stage: Stage) -> None:
-    ((coding,), _) = choose([_candidate("a", 0.9, stage=stage)], min_confidence=0)
+    ((coding,), _) = choose([_candidate("a", 0.9, stage=stage)], thresholds(0))
     assert (coding.stage, coding.version) == (stage, "1")
     assert "name" in coding.reason

@@ -192,3 +192,25 @@ def test_before_2_3_the_event_may_stand_in_evn_alone() -> None:
 def test_before_2_3_the_patient_may_stand_in_another_field() -> None:
     content = read("ADT^A01", "PID||845|||Doe^Jane")
     assert resources(content, "Patient")[0]["identifier"][0]["value"] == "845"
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [("A11", "cancelled"), ("A13", "in-progress"), ("A27", "cancelled"), ("A38", "cancelled"), ("A25", "in-progress")],
+)
+def test_what_is_cancelled_is_told(event: str, status: str) -> None:
+    (stay,) = resources(read(f"ADT^{event}", PID, PV1), "Encounter")
+    assert stay["status"] == status
+
+
+def test_a_cancelled_stay_is_not_finished() -> None:
+    (stay,) = resources(read("ADT^A11", PID, PV1 + "|" * 26 + "20250423"), "Encounter")
+    assert (stay["status"], stay["period"]["end"][:10]) == ("cancelled", "2025-04-23")
+
+
+@pytest.mark.parametrize("type_", ["DFT^P03", "BAR^P01", "RDE^O11"])
+def test_diagnoses_and_comments_come_with_bills_and_prescriptions_too(type_: str) -> None:
+    content = read(type_, PID, PV1, "NTE|1||Allergic to penicillin.", DG1)
+    (note,) = content.notes
+    assert note.text == "Allergic to penicillin."
+    assert len(resources(content, "Condition")) == 1

@@ -139,7 +139,9 @@ def test_a_message_survives_the_round_trip(segments: list[Segment]) -> None:
     )
     message = Message(OURS, "utf-8", (Segment("MSH", ("|", "^~\\&")), *escaped))
     again = parse(message.er7().encode())
-    assert again == message
+    assert [(each.name, each.fields) for each in again.segments] == [
+        (each.name, each.fields) for each in message.segments
+    ]
     assert [tuple(map(again.text, segment.fields)) for segment in again.segments[1:]] == [
         segment.fields for segment in segments
     ]

@@ -158,7 +158,7 @@ def test_a_document_that_is_not_read_goes_along_with_the_text() -> None:
     )
     (found,) = content.notes
     assert found.text == "CT\nSee the images."
-    assert [error.place for error in content.unread] == ["OBX-5.5", "OBX-5", "OBX-5"]
+    assert [error.place for error in content.unread] == ["OBX-5.5", "OBX-5.4", "OBX-5.1"]
     assert [(each.place, each.reason) for each in found.passed_over] == [
         (error.place, str(error)) for error in content.unread
     ]
@@ -172,7 +172,7 @@ def test_a_document_that_is_not_read_goes_along_with_the_text() -> None:
 @pytest.mark.parametrize(
     ("obx", "place", "kind"),
     [
-        ("OBX|1|RP|||https://pacs.example.org/1", "OBX-5", UnsupportedError),
+        ("OBX|1|RP|||https://pacs.example.org/1", "OBX-5.1", UnsupportedError),
         ("OBX|1|ED|||^IM^JPEG^Base64^/9j/", "OBX-5.5", UnsupportedError),
         ("OBX|1|ED|||^AP^XYZZY^Base64^/9j/", "OBX-5.5", UnsupportedError),
         ("OBX|1|ED|||^TEXT^PLAIN^Base64^/9j", "OBX-5.5", InputError),

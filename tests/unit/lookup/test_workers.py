@@ -31,7 +31,7 @@ def test_a_code_is_answered_when_it_is_sure_enough_and_alone() -> None:
     def find(questions: Sequence[Question]) -> list[tuple[Candidate, ...]]:
         return [found[text] for _, text in questions]
 
-    answers = codes(find, Settings(min_confidence=0.75), [("icd10cm", text) for text in found])
+    answers = codes(find, Settings(line_min_confidence=0.75), [("icd10cm", text) for text in found])
     assert answers == ["I10", "", "", ""]
 
 

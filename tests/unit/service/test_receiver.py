@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
+from fhir_coder.errors import DeliveryError, TransientDeliveryError
 from fhir_coder.ingest.hl7v2 import parse
 from fhir_coder.service.receiver import code_item
 
@@ -83,3 +85,19 @@ def test_what_was_refused_is_not_stored(service: Any) -> None:
     answer = parse(service.receiver.receive(message("MDM^T02", PID)))
     assert (answer.value("MSA", 1), answer.value("ERR", 2)) == ("AE", "TXA")
     assert service.inbox.counts()["received"] == 0
+
+
+def test_a_document_behind_a_pointer_is_fetched_after_the_acknowledgement(serve: Any, httpserver: HTTPServer) -> None:
+    folder = serve(server=httpserver.url_for("/fhir"))
+    where = httpserver.url_for("/fhir/Binary/7")
+    raw = message("ORU^R01", "\r".join((PID, "OBR|1||F1|1^CT", f"OBX|1|RP|||{where}^^TEXT^PLAIN")))
+    assert b"MSA|AA|1" in folder.receiver.receive(raw)
+    assert not httpserver.log
+    httpserver.expect_ordered_request("/fhir/Binary/7").respond_with_data(status=503)
+    with pytest.raises(TransientDeliveryError):
+        code_item(folder.inbox.take(), folder.desk)
+    httpserver.expect_ordered_request("/fhir/Binary/7").respond_with_data("HTN", content_type="text/plain")
+    httpserver.expect_ordered_request("/fhir/").respond_with_data(status=400)
+    with pytest.raises(DeliveryError):
+        code_item(folder.inbox.take(), folder.desk)
+    assert [text for text, _ in folder.coder.calls] == ["CT\nHTN"]

@@ -1,0 +1,200 @@
+"""What a new version of a document changes in what its earlier version, or the documents it replaces, gave.
+
+READ FIRST for the life of a document. All here is pure: `revise` compares the ledger with the new Bundle and gives
+the steps; `taken_back` says for each type how FHIR R4 tells that a resource is void; `agrees` tells whether somebody
+else has changed a resource.
+
+A resource is never deleted. What no longer holds becomes entered-in-error; what the replacement says again stays the
+same resource, under its id, with its new source: who refers to it, or has looked at it, finds it as it is now, and the
+server's history has what it was.
+
+Sources: https://hl7.org/fhir/R4/condition.html (con-5), https://hl7.org/fhir/R4/allergyintolerance.html (ait-2),
+https://hl7.org/fhir/R4/documentreference.html (status), https://hl7.org/fhir/R4/provenance.html (activity).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from fhir_coder.delivery.written import Written
+from fhir_coder.fhir.elements import fixed
+from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
+
+Json = Mapping[str, Any]
+Act = Literal["new", "same", "settled", "update", "reinstate", "adopt", "retract", "supersede"]
+"""new: nothing stands yet. same: it stands as it is said. settled: it is somebody else's now, or their resource with
+our evidence. update: it says something else than before. reinstate: it was taken back and is said again. adopt: a
+replaced document gave it, and this one says it too. retract: it is not said any more. supersede: the replaced
+document itself."""
+
+_DOCUMENT = "DocumentReference"
+_PROVENANCE = "Provenance"
+_ERROR = "entered-in-error"
+_HL7 = "http://terminology.hl7.org/CodeSystem/"
+# Where a type says that a resource is void: an element of type code, or a CodeableConcept of this code system. The
+# second kind comes with a clinicalStatus that must then be absent (con-5, ait-2).
+_VERIFIED: Mapping[str, str] = {
+    "Condition": f"{_HL7}condition-ver-status",
+    "AllergyIntolerance": f"{_HL7}allergyintolerance-verification",
+}
+# Times of the coding: no part of what is said.
+_TIMES = frozenset({"recordedDate", "recorded"})
+# What servers keep for themselves, or make out of the rest.
+_SERVERS = frozenset({"id", "meta", "text"})
+# What the words of a resource say, besides its concept; by this a fact of one document is known in another.
+_SAID = ("relationship", "bodySite", "component")
+_CONCEPTS = ("code", "medicationCodeableConcept", "type")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is to be done with one entry of the Bundle, or with one resource that the Bundle does not have."""
+
+    act: Act
+    entry: Json | None = None  # none for what is taken back
+    row: Written | None = None  # what the ledger knows of it; none for what is new
+    reason: str = ""  # why it is taken back
+
+
+def revise(document: str, own: Sequence[Written], retracted: Sequence[Written], entries: Sequence[Json]) -> list[Step]:
+    """Return the steps from what stands to what `entries` say: one for each entry, then one for each row left over.
+
+    `own` is what the ledger knows of this document, `retracted` what it knows of those that it replaces.
+    """
+    known = {row.identity: row for row in own}
+    adoptable = _by_meaning([row for row in retracted if row.state == "standing" and row.document != document])
+    steps = [_step(entry, known, adoptable) for entry in entries]
+    used = {step.row.identity for step in steps if step.row is not None}
+    left = [row for row in (*own, *retracted) if row.identity not in used]
+    return steps + [step for row in left if (step := _taking_back(row, document)) is not None]
+
+
+def _step(entry: Json, known: Mapping[str, Written], adoptable: Mapping[tuple[Any, ...], deque[Written]]) -> Step:
+    row = known.get(str(entry.get("fullUrl")))
+    if row is None:
+        found = adoptable.get(meaning(entry["resource"]) or (), None)
+        return Step(act="adopt", entry=entry, row=found.popleft()) if found else Step(act="new", entry=entry)
+    if row.state in ("left", "evidence"):
+        return Step(act="settled", entry=entry, row=row)
+    if row.state == "retracted":
+        return Step(act="reinstate", entry=entry, row=row)
+    return Step(act="same" if row.content == content(entry["resource"]) else "update", entry=entry, row=row)
+
+
+def _taking_back(row: Written, document: str) -> Step | None:
+    if row.type == _PROVENANCE or row.state not in ("standing", "evidence"):
+        return None
+    if row.document == document:
+        reason = "The source document was withdrawn, or its later version no longer says so"
+        # The document itself is still there when its text gave one thing less.
+        return None if row.type == _DOCUMENT else Step(act="retract", row=row, reason=reason)
+    act: Act = "supersede" if row.type == _DOCUMENT else "retract"
+    return Step(act=act, row=row, reason="The source document was replaced by another one")
+
+
+def withdrawal(own: Sequence[Written]) -> list[Step]:
+    """Return the steps that take back the document itself, where it was written by us and nobody else tells of it."""
+    reason = "The source document was withdrawn"
+    return [
+        Step(act="retract", row=row, reason=reason)
+        for row in own
+        if row.type == _DOCUMENT and row.state == "standing"
+    ]
+
+
+def content(resource: Json) -> str:
+    """Return a digest of what a resource says; the time of the coding is no part of it."""
+    said = {name: value for name, value in resource.items() if name not in _TIMES}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def meaning(resource: Json) -> tuple[Any, ...] | None:
+    """Return by what a fact is known in another document: type, concept, values. None for what has no concept."""
+    concept = next((resource[name] for name in _CONCEPTS if isinstance(resource.get(name), Mapping)), None)
+    conditions = [_concept(each.get("code", {})) for each in resource.get("condition", ())]
+    if resource["resourceType"] == _DOCUMENT or (concept is None and not conditions):
+        return None
+    said = {name: value for name, value in resource.items() if name in _SAID or name.startswith("value")}
+    rest = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return (resource["resourceType"], _concept(concept or {}), tuple(conditions), rest)
+
+
+def taken_back(resource: Json, *, superseded: bool = False) -> dict[str, Any]:
+    """Return the resource as void: entered in error, or for a document that was replaced superseded."""
+    kind = resource["resourceType"]
+    changed = dict(resource)
+    if kind in _VERIFIED:
+        changed.pop("clinicalStatus", None)
+        changed["verificationStatus"] = fixed(_VERIFIED[kind], _ERROR, "Entered in Error")
+    else:
+        changed["status"] = "superseded" if superseded else _ERROR
+    return changed
+
+
+def adopted(resource: Json, earlier: Json) -> dict[str, Any]:
+    """Return the resource with the identifiers of the earlier one behind its own."""
+    own = list(resource.get("identifier", ()))
+    return {**resource, "identifier": own + [each for each in earlier.get("identifier", ()) if each not in own]}
+
+
+def agrees(ours: Json, theirs: Json) -> bool:
+    """Whether a resource on the server still says what we sent, or are about to send.
+
+    The server's own elements, the times of coding and the order of keys do not count; nor does a reference of ours
+    that only the server can resolve.
+    """
+    names = (ours.keys() | theirs.keys()) - _SERVERS - _TIMES
+    return all(_equal(ours.get(name), theirs.get(name)) for name in names)
+
+
+def told(provenance: Json, targets: Iterable[str], activity: str, reason: str, identity: str, now: str) -> Json:
+    """Return the Provenance of a change: by whom and from what as in `provenance`, of the `targets` (references).
+
+    `activity` is a code of v3-DataOperation (NULLIFY, UPDATE), `now` a FHIR instant.
+    """
+    meta = {name: value for name, value in provenance.get("meta", {}).items() if name in ("security", "profile")}
+    return {
+        "resourceType": _PROVENANCE,
+        "meta": meta | {"tag": [{"system": IDENTIFIER_SYSTEM, "code": identity}]},
+        "target": [{"reference": target} for target in targets],
+        "recorded": now,
+        "reason": [{**provenance.get("reason", [{}])[0], "text": reason}],
+        "activity": fixed(f"{_HL7}v3-DataOperation", activity, activity.lower()),
+        "agent": provenance["agent"],
+        "entity": provenance.get("entity", []),
+    }
+
+
+def _by_meaning(rows: Iterable[Written]) -> dict[tuple[Any, ...], deque[Written]]:
+    found: dict[tuple[Any, ...], deque[Written]] = {}
+    for row in rows:
+        if said := meaning(row.resource):
+            found.setdefault(said, deque()).append(row)
+    return found
+
+
+def _concept(concept: Json) -> tuple[str, ...]:
+    codings = sorted(f"{each.get('system')}|{each.get('code')}" for each in concept.get("coding", ()))
+    return tuple(codings) or (str(concept.get("text", "")).casefold(),)
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return ours.keys() == theirs.keys() and all(
+            _same_reference(ours[name], theirs[name]) if name == "reference" else _equal(ours[name], theirs[name])
+            for name in ours
+        )
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(_equal, ours, theirs))
+    return bool(ours == theirs)
+
+
+def _same_reference(ours: Any, theirs: Any) -> bool:
+    # Servers may make a reference to themselves absolute, and the other way round.
+    return str(ours).startswith("urn:") or str(theirs).endswith(str(ours)) or str(ours).endswith(str(theirs))

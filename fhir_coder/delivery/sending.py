@@ -1,0 +1,99 @@
+"""The sending of what the outbox holds: in order of each patient, with patience for a server that is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.gate import Gate
+from fhir_coder.delivery.outbox import Outbox, Outgoing
+from fhir_coder.delivery.worker import is_storage_fault, told
+from fhir_coder.errors import DeliveryError, FhirCoderError, TransientDeliveryError
+
+_log = logging.getLogger(__name__)
+
+TRIES = 20
+"""A dispatch that fails so often while the server takes others is set aside."""
+_UNFORESEEN_TRIES = 3
+
+
+class Sending:
+    """Takes dispatches one by one. Several may work at the same time, each in a thread of its own.
+
+    What the server refuses for good is set aside at once, and the patient's later notes go on. What may succeed later
+    is tried again, after the time that the server asked for or with growing pauses; meanwhile those of other patients
+    go on. While the server takes nothing at all, one dispatch at a time asks whether it is there again (`gate`).
+    """
+
+    def __init__(self, outbox: Outbox, deliver: Callable[[Dispatch], None], gate: Gate) -> None:
+        """`deliver` raises `DeliveryError` or `TransientDeliveryError`; `gate` is shared by all who send."""
+        self._outbox = outbox
+        self._deliver = deliver
+        self._gate = gate
+
+    def step(self) -> float | None:
+        """Deliver one dispatch, if there is one. Return the seconds to wait, or None when there is nothing to send.
+
+        Raises SQLAlchemyError and OSError when the database or the disk is at fault.
+        """
+        wait = self._gate.enter()
+        if wait:
+            return wait
+        try:
+            outgoing = self._outbox.take()
+        except BaseException:
+            self._gate.leave()
+            raise
+        if outgoing is None:
+            self._gate.leave()
+            return None
+        try:
+            self._send(outgoing)
+        except Exception as error:
+            if is_storage_fault(error):
+                with suppress(SQLAlchemyError):  # else it is given back when the database is there again
+                    self._outbox.queue.give_back(outgoing.row)
+            raise
+        finally:
+            self._gate.leave()
+            self._outbox.queue.release(outgoing.row)
+        return 0.0
+
+    def _send(self, outgoing: Outgoing) -> None:
+        try:
+            self._deliver(outgoing.dispatch)
+        except TransientDeliveryError as error:
+            self._try_again(outgoing, error, alone=self._gate.failed(error.retry_after))
+        except (DeliveryError, FhirCoderError) as error:
+            self._gate.succeeded()  # a refusal is an answer, too
+            self._set_aside(outgoing, told(error))
+        except Exception as error:
+            if is_storage_fault(error):
+                raise
+            self._unforeseen(outgoing, error)
+        else:
+            self._gate.succeeded()
+            self._outbox.sent(outgoing)
+
+    def _try_again(self, outgoing: Outgoing, error: TransientDeliveryError, *, alone: bool) -> None:
+        """`alone`: the server took others just before, so that the fault may be of this one."""
+        if alone and outgoing.attempts >= TRIES:
+            self._set_aside(outgoing, f"{told(error)} (tried {TRIES} times while the server took others)")
+            return
+        seconds = self._outbox.queue.put_back(outgoing.row, told(error), counts=alone, after=error.retry_after)
+        _log.warning("outbox item %d is tried again in %.1f s: %s", outgoing.id, seconds, told(error))
+
+    def _unforeseen(self, outgoing: Outgoing, error: Exception) -> None:
+        if outgoing.attempts >= _UNFORESEEN_TRIES:
+            self._set_aside(outgoing, told(error))
+            return
+        self._outbox.queue.put_back(outgoing.row, told(error), counts=True)
+        _log.warning("outbox item %d is tried again: %s", outgoing.id, told(error))
+
+    def _set_aside(self, outgoing: Outgoing, reason: str) -> None:
+        self._outbox.queue.fail(outgoing.row, reason)
+        _log.error("outbox item %d is set aside: %s", outgoing.id, reason)

@@ -1,0 +1,186 @@
+"""`$code-note` over HTTP: on system, type and instance level, answered at once or later.
+
+Source: profiles/OperationDefinition-code-note.json, https://hl7.org/fhir/R4/operations.html,
+https://hl7.org/fhir/R4/async.html. What is wrong with a call is said at once in both ways. The answer to an
+asynchronous call is the Bundle, as the synchronous one has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.ingest.documentreference import note_from_document_reference
+from fhir_coder.ingest.json_input import parse_json
+from fhir_coder.service.access.caller import Caller, caller_of
+from fhir_coder.service.access.needs import WRITE_NOTE
+from fhir_coder.service.base_url import base_url
+from fhir_coder.service.body import JSON_TYPES, read_body
+from fhir_coder.service.code_note import CodeNoteCall, read_call
+from fhir_coder.service.desk import Desk
+from fhir_coder.service.job_runner import JobRunner
+from fhir_coder.service.jobs import Job, Jobs, JobsFull, JobState
+from fhir_coder.service.openapi import JOB, JOB_DELETE, code_note_description
+from fhir_coder.service.outcome import operation_outcome
+from fhir_coder.service.prefer import prefers_async
+from fhir_coder.service.stored_document import read_document
+from fhir_coder.service.threads import Threads
+from fhir_coder.settings import Settings
+
+_FHIR = "application/fhir+json"
+_GENERAL = ("_format", "_pretty")  # https://hl7.org/fhir/R4/http.html#parameters
+_SOON, _LATER = 1, 5  # seconds until it is worth asking again
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call as it can be kept until it is answered."""
+
+    body: dict[str, Any] | None  # the resource that was sent
+    document: dict[str, Any] | None  # the DocumentReference of the URL, as the FHIR server has it now
+
+    def call(self, settings: Settings) -> CodeNoteCall:
+        note = None if self.document is None else note_from_document_reference(self.document, settings)
+        return read_call(self.body, settings, note=note)
+
+
+def add_code_note(app: FastAPI, desk: Desk, jobs: Jobs, runner: JobRunner, threads: Threads) -> None:
+    """Add the routes of the operation and of what is answered later."""
+    settings = desk.settings
+
+    async def code_note(request: Request) -> Response:
+        _require_no_parameters(request)
+        threads.require_room()
+        raw = await read_body(request, settings.max_body_bytes, JSON_TYPES)
+        caller, identifier = caller_of(request), request.path_params.get("identifier")
+
+        def answer() -> Response:
+            asked = _asked(raw, identifier, settings)
+            call = _permitted(desk, asked.call(settings), caller)
+            if not prefers_async(request):
+                return Response(orjson.dumps(code_call(desk, call)), media_type=_FHIR)
+            job = _kept(jobs, caller.name, asked)
+            runner.wake()
+            return _accepted({"Content-Location": f"{base_url(request, settings)}/fhir/jobs/{job}"})
+
+        return await threads.run(answer)
+
+    for path, level in (
+        ("/fhir/$code-note", "system"),
+        ("/fhir/DocumentReference/$code-note", "type"),
+        ("/fhir/DocumentReference/{identifier}/$code-note", "instance"),
+    ):
+        app.add_api_route(path, code_note, methods=["POST"], **code_note_description(level))
+
+    @app.get("/fhir/jobs/{job}", **JOB)
+    async def status(request: Request) -> Response:
+        owner, job = caller_of(request).name, request.path_params["job"]
+        return _told(await run_sync(jobs.find, owner, job))
+
+    @app.delete("/fhir/jobs/{job}", **JOB_DELETE)
+    async def cancel(request: Request) -> Response:
+        owner, job = caller_of(request).name, request.path_params["job"]
+        if not await run_sync(jobs.remove, owner, job):
+            raise _no_such_job()
+        return _outcome("the job is cancelled, or its answer deleted")
+
+
+def job_answer(desk: Desk, jobs: Jobs) -> Callable[[Job], bytes]:
+    """Return what answers jobs."""
+
+    def answer(job: Job) -> bytes:
+        call = _Asked(**orjson.loads(job.request)).call(desk.settings)
+        return orjson.dumps(code_call(desk, call, wanted=lambda: jobs.wanted(job)))
+
+    return answer
+
+
+def code_call(desk: Desk, call: CodeNoteCall, wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    """Return the Bundle of a call, written and sent where it asks for that and is still wanted.
+
+    Raises `InputError` and `DeliveryError`.
+    """
+    bundle = desk.bundle(desk.code(call.note, call.min_confidence))
+    if call.persist and wanted():
+        desk.deliver(call.note, bundle)
+    return bundle
+
+
+def _require_no_parameters(request: Request) -> None:
+    """An operation that changes state takes its parameters in the body; in the URL they would be left unread."""
+    for name in request.query_params:
+        if name not in _GENERAL:
+            raise UnsupportedError(
+                "$code-note takes its parameters in the body, as a Parameters resource; the URL may hold _format and "
+                "_pretty",
+                place="Parameters.parameter",
+            )
+
+
+def _asked(raw: bytes, identifier: str | None, settings: Settings) -> _Asked:
+    body = None if identifier is not None and not raw.strip() else parse_json(raw, settings)
+    return _Asked(body, None if identifier is None else _stored(identifier, settings))
+
+
+def _stored(identifier: str, settings: Settings) -> dict[str, Any]:
+    if settings.server is None:
+        raise UnsupportedError(
+            "no documents are stored here; start the service with --server, or send the DocumentReference itself",
+            place="DocumentReference.id",
+        )
+    document = read_document(identifier, settings)
+    if document.get("id", identifier) != identifier:
+        raise InputError("the FHIR server answered with another document", place="DocumentReference.id", code="value")
+    return document
+
+
+def _permitted(desk: Desk, call: CodeNoteCall, caller: Caller) -> CodeNoteCall:
+    if call.persist:
+        caller.require(WRITE_NOTE)
+        desk.require_deliverable(call.note)
+    return call
+
+
+def _kept(jobs: Jobs, owner: str, asked: _Asked) -> str:
+    try:
+        return jobs.add(owner, orjson.dumps(asked))
+    except JobsFull:
+        raise HTTPException(
+            503,
+            "as many asynchronous calls are kept as may be (async_calls); delete the answers you have, or call again "
+            "later",
+            {"Retry-After": "60"},
+        ) from None
+
+
+def _told(job: JobState | None) -> Response:
+    if job is None:
+        raise _no_such_job()
+    if job.state == "answered":
+        headers = {"Expires": format_datetime(job.expires, usegmt=True), "Cache-Control": "no-store"}
+        return Response(job.answer, job.status or 500, headers, _FHIR)
+    running = job.state == "running"
+    progress = "coding" if running else f"{job.before} before it"
+    return _accepted({"X-Progress": progress, "Retry-After": str(_SOON if running or not job.before else _LATER)})
+
+
+def _accepted(headers: dict[str, str]) -> Response:
+    return _outcome("the note is being coded", headers)
+
+
+def _outcome(diagnostics: str, headers: dict[str, str] | None = None) -> Response:
+    outcome = operation_outcome("informational", diagnostics, severity="information")
+    return Response(orjson.dumps(outcome), 202, headers, _FHIR)
+
+
+def _no_such_job() -> HTTPException:
+    return HTTPException(404, "there is no such job: it is unknown, cancelled, deleted or has expired")
