@@ -11,7 +11,8 @@ half of the descriptions (by a hash of the text), and everything that is printed
 the scores as the stages give them.
 
 --write fits on both halves and writes mappings/calibration.csv and mappings/coding/thresholds.csv; a threshold is the
-least score, not below 0.8, from which on at most one code in twenty is wrong. --out: where the reliability diagram goes.
+least score, not below 0.75 (of drugs, 0.8), from which on at most one code in twenty is wrong. --out: where the
+diagram goes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _BY_NAME = ("exact", "normalised", "mapped")  # say nothing wrong of a mention w
 _GRID = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 _PRIOR = 3.0  # descriptions, at each of ten scores, for which the score itself is taken as the probability
 _OTHERS = 0.05  # what a description of another code system counts
-_LEAST, _WRONG = 0.8, 0.05
+_LEAST, _LEAST_OF_DRUGS, _WRONG = 0.75, 0.8, 0.05  # drugs may look alike
 _NOT_LOADED = 57  # one in so many short names of LOINC codes that are not loaded is asked for
 _BATCH = 64
 _SHORT = {uri: name for name, uri in CODE_SYSTEMS.items()}
@@ -235,7 +236,8 @@ def chosen_thresholds(curves: Curves, found: Sequence[Answer]) -> dict[str, tupl
     result = {}
     for system in CODE_SYSTEMS.values():
         scored = [(probability(curves, each), each) for each in found if each.asked.system == system]
-        for threshold in np.arange(_LEAST, 0.99, 0.01):
+        least = _LEAST_OF_DRUGS if system == RXNORM else _LEAST
+        for threshold in np.arange(least, 0.99, 0.01):
             wrong, abstained = _rates(scored, float(threshold))
             if wrong <= _WRONG:
                 break

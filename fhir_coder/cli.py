@@ -12,10 +12,13 @@ from typing import Annotated
 
 import typer
 
+from fhir_coder.cli_bulk import bulk
 from fhir_coder.cli_code import code
+from fhir_coder.cli_doctor import doctor
 from fhir_coder.cli_evaluate import evaluate
 from fhir_coder.cli_lookup import benchmark, certificates, serve_lines
 from fhir_coder.cli_spark import spark
+from fhir_coder.cli_subscribe import subscribe
 from fhir_coder.cli_terminology import SettingsFile, terminology
 from fhir_coder.cli_train import train
 from fhir_coder.errors import FhirCoderError, SettingsError
@@ -33,6 +36,9 @@ app.command("serve-lines")(serve_lines)
 app.command()(certificates)
 app.add_typer(benchmark, name="benchmark")
 app.command()(spark)
+app.command()(subscribe)
+app.command()(bulk)
+app.command()(doctor)
 
 
 class LookupFormat(StrEnum):

@@ -85,10 +85,28 @@ def code(
     """
     if explain and output is not Format.TABLE:
         raise typer.BadParameter("it takes the place of the table; JSON always has the reasons", param_hint="--explain")
+    settings = Settings.load(settings_file, out=out, server=server, min_confidence=min_confidence)
+    code_paths(paths, settings, settings, output=output, explain=explain, subject=subject, journal=journal, report=report)
+
+
+def code_paths(
+    paths: Sequence[Path],
+    settings: Settings,
+    target: Settings,
+    *,
+    output: Format,
+    explain: bool = False,
+    subject: str | None = None,
+    journal: Path | None = None,
+    report: Path | None = None,
+) -> None:
+    """Code what is in the files and folders, and deliver it to the folder and server of `target`.
+
+    What came of them, and each failure, is told on stderr; raises `typer.Exit` 1 when there was a failure.
+    """
     from fhir_coder.ingest.files import files_of
     from fhir_coder.pipeline import Coder
 
-    settings = Settings.load(settings_file, out=out, server=server, min_confidence=min_confidence)
     files = list(files_of(paths))
     with ExitStack() as stack:
         run = _Run(
@@ -96,7 +114,7 @@ def code(
             output=output,
             explain=explain,
             subject=subject,
-            sinks=_Sinks(settings, stack),
+            sinks=_Sinks(target, stack),
             journal=stack.enter_context(Journal(journal)) if journal else None,
             is_bulk=bool(journal or report) or len(files) > len(paths),
         )

@@ -89,9 +89,7 @@ def subscribe(
             return
         found = on_server.subscriptions_at(upstream, str(settings.subscription_endpoint).rstrip("/"))
         if not found:
-            raise DeliveryError(
-                "the FHIR server has no Subscription for this endpoint; make one without the option"
-            )
+            raise DeliveryError("the FHIR server has no Subscription for this endpoint; make one without the option")
         if remove:
             for each in found:
                 on_server.remove(upstream, each)

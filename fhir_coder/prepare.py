@@ -79,6 +79,20 @@ def prepare(settings: Settings) -> list[Path]:
     return [*(catalogue.folder(manifest.id) for manifest in imported), *(place for _, place in embedded)]
 
 
+def active_releases(settings: Settings) -> list[tuple[str, Path, bool]]:
+    """Return name and folder of each active release, and whether it is stored as this program needs it.
+
+    Nothing is made. Raises `TerminologyError` when the catalogue cannot be read.
+    """
+    catalogue, code = Catalogue(terminology_root(settings)), code_digest()
+    imported = [
+        (manifest.id, catalogue.folder(manifest.id), manifest.code == code)
+        for manifest, active in catalogue.manifests()
+        if active
+    ]
+    return [*imported, *((release.id, place, (place / MANIFEST).exists()) for release, place in _needed(settings))]
+
+
 def _needed(settings: Settings) -> list[tuple[Embedded, Path]]:
     """Return the embedded releases that count beside what is imported, and where each is stored.
 

@@ -258,7 +258,7 @@ def refusal(response: httpx2.Response) -> DeliveryError:
     if summary := "; ".join(_describe(issue) for issue in issues):
         message += f" ({summary})"
     if status in _CONFLICT:
-        return VersionConflictError(f"{message}; a resource changed since it was read, or is there twice")
+        return VersionConflictError(message)
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientDeliveryError(message, retry_after=_retry_after(response))
     if response.is_redirect:

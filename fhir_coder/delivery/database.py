@@ -33,17 +33,27 @@ def open_database(data_dir: Path, url: str | None = None) -> Engine:
     Raises `SettingsError` for a wrong URL, `StorageError` for a schema newer than this program, OSError when the folder cannot be
     written, and SQLAlchemyError when the database cannot be reached.
     """
-    where = _read_url(url) if url else None
-    if where is None or where.get_backend_name() == "sqlite":
-        engine = _open_sqlite(Path(where.database or "") if where else data_dir / "delivery.sqlite")
-    else:
-        engine = _open_postgresql(where)
+    engine = connect_database(data_dir, url)
     try:
         migrate(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def connect_database(data_dir: Path, url: str | None = None) -> Engine:
+    """Return the database as it is, with the errors of `open_database`; a file of SQLite is created."""
+    file = database_file(data_dir, url)
+    return _open_postgresql(_read_url(url)) if file is None and url else _open_sqlite(file or data_dir)
+
+
+def database_file(data_dir: Path, url: str | None = None) -> Path | None:
+    """Return the file of the database, or None when it is PostgreSQL. Raises `SettingsError` for a wrong URL."""
+    where = _read_url(url) if url else None
+    if where is None:
+        return data_dir / "delivery.sqlite"
+    return Path(where.database or "") if where.get_backend_name() == "sqlite" else None
 
 
 def is_sqlite(engine: Engine) -> bool:

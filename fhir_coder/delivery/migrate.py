@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
@@ -21,8 +22,7 @@ def migrate(engine: Engine) -> None:
 
     Raises `StorageError` when the schema is newer than this program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config = _config()
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:  # on SQLite, this alone locks
         if connection.dialect.name == "postgresql":
@@ -37,6 +37,24 @@ def migrate(engine: Engine) -> None:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def schema_state(engine: Engine) -> Literal["empty", "current", "older", "newer"]:
+    """Return how the schema stands to what this program needs; nothing is changed."""
+    scripts = ScriptDirectory.from_config(_config())
+    with engine.connect() as connection:
+        current = _revision(connection)
+    if current is None:
+        return "empty"
+    if current == scripts.get_current_head():
+        return "current"
+    return "older" if current in {script.revision for script in scripts.walk_revisions()} else "newer"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    return config
 
 
 def _revision(connection: Connection) -> str | None:

@@ -2,24 +2,33 @@
 
 Source: https://hl7.org/fhir/uv/bulkdata/ (file format). The resources get the ids that follow from their identity, so
 writing a note twice leaves one copy.
+
+A resource that changed, or was taken back, is appended under its id: while files are written, the last line with an id
+holds. On `close` each file that holds an id twice is rewritten with the last lines alone, so that whoever loads the
+folder afterwards has every resource once, as it is now, and never a diagnosis that was taken back.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from fhir_coder.errors import DeliveryError
 
 Json = Mapping[str, Any]
 
 _URN = "urn:uuid:"
+_TIMES = ("recordedDate", "recorded")  # of the coding: a resource that differs in them alone is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class Row:
     resource_type: str
     id: str
     line: str  # JSON, without the line feed
+    updates: bool = False  # whether it takes the place of what has the id already (PUT), or leaves that alone (POST)
 
 
 def rows(bundle: Json) -> Iterator[Row]:
@@ -40,20 +50,22 @@ def rows(bundle: Json) -> Iterator[Row]:
     places = {str(entry.get("fullUrl")): _place(entry) for entry in entries}
     for entry, (resource_type, resource_id) in zip(entries, map(_place, entries), strict=True):
         resource = {"resourceType": resource_type, "id": resource_id, **_resolved(entry["resource"], places)}
-        yield Row(resource_type, resource_id, json.dumps(resource, ensure_ascii=False))
+        updates = entry.get("request", {}).get("method") == "PUT"
+        yield Row(resource_type, resource_id, json.dumps(resource, ensure_ascii=False), updates)
 
 
 class NdjsonWriter:
     """A folder that receives resources. A context manager; `close` makes sure that all is on the disk.
 
-    One writer at a time: the ids in the files are read once, when a type is first written.
+    One writer at a time: the ids in the files, and what stands under them, are read once, when a type is first written.
     """
 
     def __init__(self, folder: Path) -> None:
         """Raises `DeliveryError` when the folder cannot be made or written."""
         self._folder = folder
         self._files: dict[str, FileIO] = {}
-        self._ids: dict[str, set[str]] = {}
+        self._digests: dict[str, dict[str, bytes]] = {}  # type -> id -> of what the last line says
+        self._stale: set[str] = set()  # types whose file holds lines that do not hold any more
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -70,25 +82,37 @@ class NdjsonWriter:
         self.close()
 
     def write(self, bundle: Json) -> int:
-        """Add the resources of a Bundle that are not in the folder yet, and return how many these were.
+        """Add the resources of a Bundle that are not in the folder yet, or not as the Bundle updates them.
 
-        Raises `DeliveryError` when a file cannot be written or read, or a resource has no identity.
+        Returns how many these were. Raises `DeliveryError` when a file cannot be written or read, or a resource has no
+        identity.
         """
         added: dict[str, dict[str, str]] = {}  # type -> id -> line
         for row in rows(bundle):
-            if row.id not in self._known(row.resource_type):
+            known = self._known(row.resource_type)
+            if row.id not in known or (row.updates and known[row.id] != _digest(row.line.encode("utf-8", "replace"))):
                 added.setdefault(row.resource_type, {})[row.id] = row.line + "\n"
         for resource_type, lines in added.items():
             self._append(resource_type, "".join(lines.values()))
-            self._ids[resource_type] |= lines.keys()  # only now: what failed is written the next time
+            # Only now: what failed is written the next time.
+            known = self._digests[resource_type]
+            if not lines.keys().isdisjoint(known):
+                self._stale.add(resource_type)
+            known |= {name: _digest(line.encode("utf-8", "replace")) for name, line in lines.items()}
         return sum(map(len, added.values()))
 
     def close(self) -> None:
-        """Write everything through to the disk and close the files."""
-        files, self._files, self._ids = self._files, {}, {}
+        """Write everything through to the disk, take out lines that hold no more, and close the files.
+
+        Raises `DeliveryError` or OSError when that fails; the files then hold those lines still.
+        """
+        files, self._files, self._digests = self._files, {}, {}
+        stale, self._stale = self._stale, set()
         for file in files.values():
             with file:
                 os.fsync(file.fileno())
+        for resource_type in sorted(stale):
+            _keep_last_lines(self._folder / f"{resource_type}.ndjson")
 
     def _append(self, resource_type: str, lines: str) -> None:
         file = self._files[resource_type]
@@ -101,24 +125,27 @@ class NdjsonWriter:
             file.truncate(end)  # a full disk must not leave half a line to which the next one is joined
             raise DeliveryError(f"{file.name}: cannot be written: {error.strerror}") from error
 
-    def _known(self, resource_type: str) -> set[str]:
-        """Return the ids in the file of a type; opens the file."""
-        if resource_type not in self._ids:
+    def _known(self, resource_type: str) -> dict[str, bytes]:
+        """Return what stands under the ids in the file of a type; opens the file."""
+        if resource_type not in self._digests:
             path = self._folder / f"{resource_type}.ndjson"
             try:
-                ids = _read_ids(path)
+                digests, is_stale = _read_digests(path)
                 self._files[resource_type] = path.open("ab", buffering=0)
             except OSError as error:
                 raise DeliveryError(f"{path}: cannot be opened: {error.strerror}") from error
-            self._ids[resource_type] = ids
-        return self._ids[resource_type]
+            self._digests[resource_type] = digests
+            if is_stale:
+                self._stale.add(resource_type)
+        return self._digests[resource_type]
 
 
-def _read_ids(path: Path) -> set[str]:
-    """Return the ids in a file, and cut off a last line that was never written to its end."""
-    ids: set[str] = set()
+def _read_digests(path: Path) -> tuple[dict[str, bytes], bool]:
+    """Return what stands in a file, and whether an id is there twice; cut off a line not written to its end."""
+    digests: dict[str, bytes] = {}
+    is_stale = False
     if not path.exists():
-        return ids
+        return digests, is_stale
     with path.open("r+b") as file:
         whole = 0
         for number, line in enumerate(file, start=1):
@@ -126,16 +153,49 @@ def _read_ids(path: Path) -> set[str]:
                 file.truncate(whole)
                 break
             try:
-                ids.add(json.loads(line)["id"])
+                name = orjson.loads(line)["id"]
+                is_stale = is_stale or name in digests
+                digests[name] = _digest(line)
             except (ValueError, KeyError, TypeError):  # the error itself would quote the line
                 raise DeliveryError(f"{path}:{number}: is no FHIR resource with an id; move the file away") from None
             whole += len(line)
-    return ids
+    return digests, is_stale
+
+
+def _digest(line: bytes) -> bytes:
+    """Return a digest of what a line says, whenever that was recorded."""
+    resource = orjson.loads(line)
+    for name in _TIMES:
+        resource.pop(name, None)
+    return hashlib.blake2b(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _keep_last_lines(path: Path) -> None:
+    """Rewrite a file with the last line of each id alone. The file is whole at every moment."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with path.open("rb") as file, new.open("wb") as kept:
+            last = {orjson.loads(line)["id"]: number for number, line in enumerate(file)}
+            file.seek(0)
+            kept.writelines(line for number, line in enumerate(file) if last[orjson.loads(line)["id"]] == number)
+            kept.flush()
+            os.fsync(kept.fileno())
+        os.chmod(new, path.stat().st_mode & 0o7777)
+        os.replace(new, path)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise DeliveryError(
+            f"{path}: cannot be rewritten: {error.strerror}; until then the last line with an id holds"
+        ) from error
 
 
 def _place(entry: Json) -> tuple[str, str]:
     """Return type and id of the resource of an entry."""
     resource = entry.get("resource", {})
+    request = entry.get("request", {})
+    if request.get("method") == "PUT" and resource.get("id") and "?" not in request.get("url", "?"):
+        return str(resource["resourceType"]), str(resource["id"])  # an update of what is there under another full URL
     full_url = str(entry.get("fullUrl", ""))
     found = full_url.removeprefix(_URN) if full_url.startswith(_URN) else resource.get("id")
     if not resource.get("resourceType") or not found:

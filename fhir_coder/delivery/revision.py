@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 import orjson
 
-from fhir_coder.delivery.written import Written
+from fhir_coder.delivery.client import Standing
+from fhir_coder.delivery.written import State, Written
 from fhir_coder.fhir.elements import fixed
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
 
@@ -62,23 +63,30 @@ class Step:
     reason: str = ""  # why it is taken back
 
 
-def revise(document: str, own: Sequence[Written], retracted: Sequence[Written], entries: Sequence[Json]) -> list[Step]:
+def revise(
+    document: str, own: Sequence[Written], replaced: Sequence[Written], entries: Sequence[Json], *, withdrawn: bool
+) -> list[Step]:
     """Return the steps from what stands to what `entries` say: one for each entry, then one for each row left over.
 
-    `own` is what the ledger knows of this document, `retracted` what it knows of those that it replaces.
+    `own` is what the ledger knows of this document, `replaced` what it knows of those whose place it takes. Of a
+    document that is `withdrawn`, the DocumentReference goes too, where it was ours and the Bundle tells no more of it.
     """
     known = {row.identity: row for row in own}
-    adoptable = _by_meaning([row for row in retracted if row.state == "standing" and row.document != document])
+    said = {str(entry.get("fullUrl")) for entry in entries}
+    adoptable = _by_meaning(row for row in (*own, *replaced) if row.state == "standing" and row.identity not in said)
     steps = [_step(entry, known, adoptable) for entry in entries]
     used = {step.row.identity for step in steps if step.row is not None}
-    left = [row for row in (*own, *retracted) if row.identity not in used]
-    return steps + [step for row in left if (step := _taking_back(row, document)) is not None]
+    left = [row for row in (*own, *replaced) if row.identity not in used]
+    return steps + [
+        step for row in left if (step := _taking_back(row, is_own=row.document == document, withdrawn=withdrawn))
+    ]
 
 
 def _step(entry: Json, known: Mapping[str, Written], adoptable: Mapping[tuple[Any, ...], deque[Written]]) -> Step:
     row = known.get(str(entry.get("fullUrl")))
     if row is None:
-        found = adoptable.get(meaning(entry["resource"]) or (), None)
+        said = meaning(entry["resource"])
+        found = adoptable.get(said) if said else None
         return Step(act="adopt", entry=entry, row=found.popleft()) if found else Step(act="new", entry=entry)
     if row.state in ("left", "evidence"):
         return Step(act="settled", entry=entry, row=row)
@@ -87,25 +95,73 @@ def _step(entry: Json, known: Mapping[str, Written], adoptable: Mapping[tuple[An
     return Step(act="same" if row.content == content(entry["resource"]) else "update", entry=entry, row=row)
 
 
-def _taking_back(row: Written, document: str) -> Step | None:
+def _taking_back(row: Written, *, is_own: bool, withdrawn: bool) -> Step | None:
     if row.type == _PROVENANCE or row.state not in ("standing", "evidence"):
         return None
-    if row.document == document:
-        reason = "The source document was withdrawn, or its later version no longer says so"
-        # The document itself is still there when its text gave one thing less.
-        return None if row.type == _DOCUMENT else Step(act="retract", row=row, reason=reason)
-    act: Act = "supersede" if row.type == _DOCUMENT else "retract"
-    return Step(act=act, row=row, reason="The source document was replaced by another one")
+    if not is_own:
+        act: Act = "supersede" if row.type == _DOCUMENT else "retract"
+        return Step(act=act, row=row, reason="The source document was replaced by another one")
+    if withdrawn:
+        return Step(act="retract", row=row, reason="The source document was withdrawn")
+    # The document itself is still there when its text says one thing less.
+    return None if row.type == _DOCUMENT else Step(act="retract", row=row, reason="The source document says so no more")
 
 
-def withdrawal(own: Sequence[Written]) -> list[Step]:
-    """Return the steps that take back the document itself, where it was written by us and nobody else tells of it."""
-    reason = "The source document was withdrawn"
-    return [
-        Step(act="retract", row=row, reason=reason)
-        for row in own
-        if row.type == _DOCUMENT and row.state == "standing"
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a step comes to, now that what stands is known."""
+
+    step: Step
+    entry: Json | None = None  # to be sent; none where nothing is to be done
+    state: State = "standing"  # of the ledger's row afterwards
+    version: str | None = None  # of what stands, where nothing is sent
+    kept: str = ""  # why theirs is kept, where it is
+    gone: bool = False  # there is nothing at the place any more
+
+
+def decide(step: Step, standing: Standing) -> Decision:
+    """Return what to do about a step other than new, same and settled, before what stands at its place."""
+    assert step.row is not None  # noqa: S101 - told to the type checker: those acts are about a row
+    taking_back = step.entry is None
+    state: State = "retracted" if taking_back else "standing"
+    if standing.resource is None:
+        if taking_back:
+            return Decision(step=step, state="retracted", gone=True, kept="nothing was there any more")
+        if standing.deleted:
+            return Decision(step=step, state="left", gone=True, kept="somebody deleted it")
+        return Decision(step=step, entry=step.entry)
+    wanted = (
+        taken_back(standing.resource, superseded=step.act == "supersede")
+        if step.entry is None
+        else dict(step.entry["resource"])
+    )
+    if agrees(wanted, standing.resource):
+        return Decision(step=step, state=state, version=standing.version)
+    if not _is_ours(step.row, standing):
+        return Decision(
+            step=step, state="left", version=standing.version, kept="somebody else confirmed, corrected or changed it"
+        )
+    full_url = step.row.identity if step.entry is None else str(step.entry["fullUrl"])
+    return Decision(step=step, entry=put(full_url, step.row.place, wanted, standing.version), state=state)
+
+
+def _is_ours(row: Written, standing: Standing) -> bool:
+    # The sender of a message owns its document: what others add to it does not keep a new version from being written.
+    if row.type == _DOCUMENT or (row.version is not None and row.version == standing.version):
+        return True
+    return standing.resource is not None and agrees(row.resource, standing.resource)
+
+
+def put(full_url: str, place: str, resource: Json, version: str | None) -> dict[str, Any]:
+    """Return the entry that updates a resource, if it still has that version."""
+    meta = {name: value for name, value in resource.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
+    body = {name: value for name, value in resource.items() if name != "meta"}
+    request = {"method": "PUT", "url": place} | ({"ifMatch": f'W/"{version}"'} if version else {})
+    return {
+        "fullUrl": full_url,
+        "resource": {**body, "id": place.partition("/")[2]} | ({"meta": meta} if meta else {}),
+        "request": request,
+    }
 
 
 def content(resource: Json) -> str:
@@ -135,12 +191,6 @@ def taken_back(resource: Json, *, superseded: bool = False) -> dict[str, Any]:
     else:
         changed["status"] = "superseded" if superseded else _ERROR
     return changed
-
-
-def adopted(resource: Json, earlier: Json) -> dict[str, Any]:
-    """Return the resource with the identifiers of the earlier one behind its own."""
-    own = list(resource.get("identifier", ()))
-    return {**resource, "identifier": own + [each for each in earlier.get("identifier", ()) if each not in own]}
 
 
 def agrees(ours: Json, theirs: Json) -> bool:

@@ -138,8 +138,8 @@ def _say(connection: Connection, target: str, document: str, names: list[str], r
     connection.execute(delete(_NAMES).where(_NAMES.c.target == target, _NAMES.c.document == document))
     replaced = _REPLACED.c.target == target
     # What this one replaces does not stand any more, so neither does what that one said of it.
-    turned = _REPLACED.c.document == document, _REPLACED.c.replaced_by.in_(replaces)
-    connection.execute(delete(_REPLACED).where(replaced, or_(_REPLACED.c.replaced_by == document, turned[0] & turned[1])))
+    turned = (_REPLACED.c.document == document) & _REPLACED.c.replaced_by.in_(replaces)
+    connection.execute(delete(_REPLACED).where(replaced, or_(_REPLACED.c.replaced_by == document, turned)))
     if names:
         rows = [{"target": target, "name": name, "document": document} for name in dict.fromkeys(names)]
         connection.execute(_NAMES.insert(), rows)

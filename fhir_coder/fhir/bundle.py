@@ -11,15 +11,16 @@ from datetime import UTC, datetime
 
 from fhir_coder.fhir.allergy_intolerance import allergy_intolerance
 from fhir_coder.fhir.condition import condition
-from fhir_coder.fhir.device import device
+from fhir_coder.fhir.device import device, device_use_statement, is_used
 from fhir_coder.fhir.document_reference import document_reference
 from fhir_coder.fhir.elements import Json, Source, date_time
 from fhir_coder.fhir.facts import Fact, Kind, facts
 from fhir_coder.fhir.family_member_history import family_member_history
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM, digest, document_identity, full_url
-from fhir_coder.fhir.medication_statement import medication_statement
+from fhir_coder.fhir.medication_statement import medication_statement, with_reasons
 from fhir_coder.fhir.observation import observation
 from fhir_coder.fhir.provenance import provenance
+from fhir_coder.fhir.reasons import reasons, treated
 from fhir_coder.model import CodedNote, Note
 
 _RESOURCES: Mapping[Kind, Callable[[Fact, Source], Json]] = {
@@ -61,7 +62,19 @@ def to_bundle(coded: CodedNote, *, ai_security_label: bool = True, recorded: dat
 
 def _derived(coded: CodedNote, note: Note, source: Source) -> list[Json]:
     found = [(fact.identity(source.identity), fact) for fact in facts(coded.entities)]
-    entries = [_entry(_RESOURCES[fact.kind](fact, source), identity) for identity, fact in found]
+    conditions = {
+        span: full_url(identity) for identity, fact in found if fact.kind == "Condition" for span in fact.spans
+    }
+    treats = treated(coded.relations)
+    entries: list[Json] = []
+    for identity, fact in found:
+        resource = _RESOURCES[fact.kind](fact, source)
+        if fact.kind == "MedicationStatement":
+            resource = with_reasons(resource, *reasons(fact, treats, conditions))
+        entries.append(_entry(resource, identity))
+        if fact.kind == "Device" and is_used(fact):
+            use = digest(source.identity, "DeviceUseStatement", identity)
+            entries.append(_entry(device_use_statement(fact, source, full_url(identity), use), use))
     if entries:
         # Another set of resources is another act of making, and has a Provenance of its own.
         identity = digest(source.identity, "Provenance", *sorted(each for each, _ in found))

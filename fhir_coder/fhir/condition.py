@@ -1,7 +1,7 @@
 """A problem of the patient: https://hl7.org/fhir/R4/condition.html, US Core 8.0.
 
-It is a diagnosis of the encounter where the encounter is known and the note assesses it, and an item of the problem list
-otherwise.
+It is a diagnosis of the encounter where the encounter is known and the note assesses it, and an item of the problem
+list otherwise.
 
 What is over is an inactive Condition with the code of the disease, not with the Z code that a claim carries in its
 place (Z85.3, I25.2): a search for the disease finds it, and its status says that it is over. The Z code is among the
@@ -25,7 +25,7 @@ from fhir_coder.fhir.elements import (
     meta,
     provenance_extensions,
     severities,
-    site_concept,
+    site_of,
     snomed,
     stated,
     subject,
@@ -75,7 +75,7 @@ def condition(fact: Fact, source: Source) -> Json:
     }
     if severity := stated(fact.mentions, "severity"):
         resource["severity"] = _severity(severity)
-    if site := next((site for each in fact.mentions if (site := site_concept(each.attributes))), None):
+    if site := site_of(fact.mentions):
         resource["bodySite"] = [site]
     if stage := stated(fact.mentions, "stage"):
         resource["stage"] = [{"summary": {"text": stage}}]

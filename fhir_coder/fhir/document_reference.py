@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 
-from fhir_coder.fhir.elements import Json, Source, date_time, fixed, identifier, subject
+from fhir_coder.fhir.elements import OURS, US_CORE, Json, Source, date_time, fixed, identifier, subject
 from fhir_coder.model import LOINC, Note
 
+PROFILES = (US_CORE + "us-core-documentreference", OURS + "coded-document-reference")
+
+_CATEGORY = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
 _ANY_NOTE = ("34109-9", "Note")
 
 
@@ -20,9 +23,11 @@ def document_reference(note: Note, source: Source, identity: str) -> Json:
         attachment["data"] = base64.b64encode(note.text.encode("utf-8", "replace")).decode("ascii")
     resource: Json = {
         "resourceType": "DocumentReference",
+        **_profiles(note, source),
         "identifier": identifier(identity),
         "status": "current",
         "type": _type(note.type_code),
+        "category": [fixed(_CATEGORY, "clinical-note", "Clinical Note")],
         "subject": subject(source),
         "content": [{"attachment": attachment}],
     }
@@ -35,6 +40,11 @@ def document_reference(note: Note, source: Source, identity: str) -> Json:
     if source.encounter:
         resource["context"] = {"encounter": [{"reference": source.encounter}]}
     return resource
+
+
+def _profiles(note: Note, source: Source) -> Json:
+    """Return the profiles, which a document without a patient or text does not meet (us-core-6)."""
+    return {"meta": {"profile": list(PROFILES)}} if source.subject and note.text else {}
 
 
 def _type(code: str | None) -> Json:

@@ -124,6 +124,12 @@ def concept(entity: Entity) -> Json:
     return result
 
 
+def coded(entity: Entity) -> Json:
+    """Return the CodeableConcept of an entity beside the one that a resource is about: without the candidates."""
+    chosen = [coding(each) for each in best_codings(entity)]
+    return ({"coding": chosen} if chosen else {}) | {"text": words(entity.text)}
+
+
 def snomed(code: str, display: str) -> Json:
     """Return a Coding of a concept of the International Edition that a table of ours names, whatever is loaded."""
     return {"system": SNOMED, "version": _INTERNATIONAL, "code": code, "display": display}
@@ -136,6 +142,11 @@ def site_concept(attributes: Mapping[str, Any]) -> Json:
         return {}
     known = _sites().get(str(attributes.get("body_site", "")).casefold())
     return ({"coding": [snomed(*known)]} if known else {}) | {"text": text}
+
+
+def site_of(mentions: Iterable[Entity]) -> Json:
+    """Return the CodeableConcept of the body site that the first mention states; empty when none does."""
+    return next((site for each in mentions if (site := site_concept(each.attributes))), {})
 
 
 @cache

@@ -8,7 +8,7 @@ the patient's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fhir_coder.fhir.elements import best_codings, words
@@ -33,7 +33,9 @@ _WRITTEN: dict[Kind, frozenset[Status]] = {
 _ABSORBED: tuple[Status, ...] = ("possible", "historical")
 _ABSORBING: frozenset[Kind] = frozenset({"Condition", "MedicationStatement", "Device", "AllergyIntolerance"})
 
-_VALUE_ATTRIBUTES = ("comparator", "value", "value_text", "unit", "unit_text", "systolic", "diastolic")
+_REACTION_REACH = 60  # characters between a substance and the reaction that is told of it
+
+_VALUE_ATTRIBUTES = ("comparator", "value", "value_text", "unit", "unit_text", "systolic", "diastolic", "date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class Fact:
     key: tuple[str, ...]  # what tells it from other facts of its kind
     mentions: tuple[Entity, ...]  # in the order of the text; the first one stands for all
     absorbed: tuple[Entity, ...] = ()  # mentions with a weaker status, of which only the spans count
+    reactions: tuple[Entity, ...] = ()  # of an allergy: what the substance did
 
     @property
     def entity(self) -> Entity:
@@ -64,7 +67,8 @@ class Fact:
 def facts(entities: Iterable[Entity]) -> list[Fact]:
     """Return the facts that are to be written, in the order of their first mention."""
     groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]] = {}
-    for entity in sorted(entities, key=lambda each: (each.start, each.end)):
+    ordered = sorted(entities, key=lambda each: (each.start, each.end))
+    for entity in ordered:
         kind = kind_of(entity)
         if kind is None:
             continue
@@ -73,7 +77,39 @@ def facts(entities: Iterable[Entity]) -> list[Fact]:
             groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
     _join_sides(groups)
     found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
-    return sorted(found, key=lambda fact: fact.entity.start)
+    return sorted(_with_reactions(found, ordered), key=lambda fact: fact.entity.start)
+
+
+def _with_reactions(found: list[Fact], ordered: list[Entity]) -> list[Fact]:
+    """Add to the allergies what the substances did: "penicillin (hives)", else "hives to penicillin"."""
+    reactions: dict[tuple[int, int], dict[str, Entity]] = {}
+    for position, entity in enumerate(ordered):
+        if entity.attributes.get("reaction") and entity.assertion.experiencer == "patient":
+            before = next((each for each in reversed(ordered[:position]) if not each.attributes.get("reaction")), None)
+            behind = ordered[position + 1] if position + 1 < len(ordered) else None
+            near = next((each for each in (before, behind) if each and _is_near_allergy(each, entity)), None)
+            if near:
+                told = reactions.setdefault((near.start, near.end), {})
+                told.setdefault(words(entity.text).casefold(), entity)
+    if not reactions:
+        return found
+    return [
+        replace(
+            fact,
+            reactions=tuple(
+                each for mention in fact.mentions for each in reactions.get((mention.start, mention.end), {}).values()
+            ),
+        )
+        if fact.kind == "AllergyIntolerance"
+        else fact
+        for fact in found
+    ]
+
+
+def _is_near_allergy(entity: Entity, reaction: Entity) -> bool:
+    distance = max(entity.start, reaction.start) - min(entity.end, reaction.end)
+    same = entity.sentence == reaction.sentence and distance <= _REACTION_REACH
+    return same and kind_of(entity) == "AllergyIntolerance"
 
 
 def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]]) -> None:

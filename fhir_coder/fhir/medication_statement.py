@@ -10,26 +10,27 @@ from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.elements import (
+    IPS,
+    OURS,
     Json,
     Source,
+    coded,
     concept,
     encounter,
     identifier,
     meta,
     provenance_extensions,
     quantity,
+    snomed,
     subject,
-    unknown,
     words,
 )
 from fhir_coder.fhir.facts import Fact, Status
-from fhir_coder.model import SNOMED, Entity
+from fhir_coder.fhir.times import during
+from fhir_coder.model import Entity
 from fhir_coder.tables import read_table, split
 
-PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/MedicationStatement-uv-ips"
-
-# The routes are concepts of the International Edition, whichever release the concept store holds.
-_ROUTE_VERSION = "http://snomed.info/sct/900000000000207008"
+PROFILES = (IPS + "MedicationStatement-uv-ips", OURS + "coded-medication-statement")
 
 _BY_STATUS: Mapping[Status, str] = {
     "present": "active",
@@ -69,18 +70,18 @@ Given = dict[str, Any]
 
 
 def medication_statement(fact: Fact, source: Source) -> Json:
-    """Return the MedicationStatement of a medication."""
+    """Return the MedicationStatement of a medication, without the reasons (`with_reasons`)."""
     resource: Json = {
         "resourceType": "MedicationStatement",
-        **meta(source, PROFILE),
+        **meta(source, *PROFILES),
         "extension": provenance_extensions(source, fact.entity.assertion, fact.spans),
         "identifier": identifier(fact.identity(source.identity)),
         "status": _status(fact),
         "medicationCodeableConcept": concept(fact.entity),
         "subject": subject(source),
         **encounter(source, "context"),
-        # A note rarely says since when; the profile asks for the element, so it says that nobody knows.
-        "_effectiveDateTime": {"extension": unknown()},
+        # A note rarely says since when; the profile asks for the element, so it then says that nobody knows.
+        **during("effective", fact.mentions),
         "derivedFrom": [{"reference": source.document}],
     }
     if source.date:
@@ -88,6 +89,19 @@ def medication_statement(fact: Fact, source: Source) -> Json:
     if dosages := [dosage for given in _given_dosages(fact.mentions) if (dosage := _dosage(given))]:
         resource["dosage"] = dosages
     return resource
+
+
+def with_reasons(statement: Json, conditions: Sequence[str], problems: Sequence[Entity]) -> Json:
+    """Return a MedicationStatement with what the medication is taken for.
+
+    `conditions` are references of Conditions, `problems` what is written as no Condition: in words and codes.
+    """
+    reasons: Json = {}
+    if problems:
+        reasons["reasonCode"] = [coded(each) for each in problems]
+    if conditions:
+        reasons["reasonReference"] = [{"reference": each} for each in conditions]
+    return statement | reasons
 
 
 def _status(fact: Fact) -> str:
@@ -165,8 +179,7 @@ def _route(name: str) -> Json:
     if known is None:
         return {"text": name}
     code, display = known
-    coding = {"system": SNOMED, "version": _ROUTE_VERSION, "code": code, "display": display}
-    return {"coding": [coding], "text": name}
+    return {"coding": [snomed(code, display)], "text": name}
 
 
 @cache

@@ -32,15 +32,17 @@ def best_stated(mentions: Iterable[Entity], role: str) -> Mapping[str, Any]:
     return told or (stating[0] if stating else {})
 
 
-def choice(element: str, given: Mapping[str, Any], role: str) -> Json:
+def choice(element: str, given: Mapping[str, Any], role: str, *, dates: bool = True, periods: bool = True) -> Json:
     """Return `elementDateTime`, `elementPeriod`, `elementAge` or `elementString` of a stated time; empty without one.
 
     A stretch in which it happened is a Period (https://hl7.org/fhir/R4/condition-definitions.html#Condition.onset_x_).
+    What the element has no type for (`dates`, `periods`) is told in words.
     """
     if not given.get(role):
         return {}
     text = words(str(given[role]))
-    if date := given.get(_DATES[role]):
+    date = str(given.get(_DATES[role], ""))
+    if date and dates and (periods or "/" not in date):
         if "/" in date:
             start, end = date.split("/")
             return _with_words(f"{element}Period", {"start": start, "end": end}, text)

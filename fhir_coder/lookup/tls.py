@@ -1,4 +1,4 @@
-"""The TLS side of what listens: the line protocol and MLLP."""
+"""The TLS side of what listens: the line protocol, MLLP and HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fhir_coder.settings import Settings
 _PARTS = ("certificate", "key", "client_ca")
 
 
-def server_context(settings: Settings, listener: Literal["line", "mllp"] = "line") -> ssl.SSLContext:
+def server_context(settings: Settings, listener: Literal["line", "mllp", "http"] = "line") -> ssl.SSLContext:
     """Return what TLS connections are made with: TLS 1.2 or newer; with a client CA, clients must have certificates.
 
     The settings are those that begin with the listener's name: `line_tls_certificate`, `mllp_tls_certificate`...

@@ -6,14 +6,14 @@ Source: FHIR R4, https://hl7.org/fhir/R4/http.html and https://hl7.org/fhir/R4/o
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -21,25 +21,32 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
-from fhir_coder.delivery.worker import Worker
-from fhir_coder.errors import FhirCoderError, InputError, UnsupportedError
-from fhir_coder.ingest.documentreference import note_from_document_reference
+from fhir_coder.errors import AccessError, FhirCoderError, InputError, UnsupportedError
 from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.logs import correlated
 from fhir_coder.model import Note
 from fhir_coder.report import as_dict
+from fhir_coder.service.access.admission import Admission
+from fhir_coder.service.access.guard import Guard
+from fhir_coder.service.base_url import base_url
 from fhir_coder.service.body import HL7_TYPES, JSON_TYPES, read_body
 from fhir_coder.service.capability import OPERATION_FILE, capability_statement, terminology_capabilities
-from fhir_coder.service.code_note import CodeNoteCall, read_call
+from fhir_coder.service.code_note_routes import add_code_note, job_answer
 from fhir_coder.service.desk import Desk
-from fhir_coder.service.outcome import of_error, of_status, operation_outcome
+from fhir_coder.service.fhir_format import FhirFormat
+from fhir_coder.service.job_runner import JobRunner
+from fhir_coder.service.jobs import Jobs
+from fhir_coder.service.methods import HeadAsGet, Options, allowed_methods
+from fhir_coder.service.openapi import openapi
+from fhir_coder.service.outcome import of_access_error, of_error, of_status, operation_outcome
 from fhir_coder.service.receiver import Receiver
-from fhir_coder.service.stored_document import read_document
 from fhir_coder.service.subscriptions import Notified, add_subscriptions
-from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology, require_json
-from fhir_coder.settings import Settings
+from fhir_coder.service.terminology_routes import OPERATIONS, add_terminology
+from fhir_coder.service.threads import Threads
+from fhir_coder.service.workers import Workers
 from fhir_coder.tables import read_profile
 from fhir_coder.tracing import request_span
 
@@ -48,52 +55,62 @@ _log = logging.getLogger(__name__)
 _FHIR = "application/fhir+json"
 _HL7 = "application/hl7-v2"
 _LONGEST_LOOKUP = 1_000  # characters
-_THREADS = 4  # the desk lets one code at a time; the others read, check and deliver
+_STOP_SECONDS = 10.0  # for the asynchronous call that is being answered
 _ACKNOWLEDGED = {b"A": 200, b"E": 422, b"R": 400}  # by the second letter of MSA-1
 
-T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    desk: Desk, receiver: Receiver, inbox: Inbox, worker: Worker | None, notified: Notified | None = None
+    desk: Desk, receiver: Receiver, inbox: Inbox, worker: Workers | None, notified: Notified | None = None
 ) -> FastAPI:
     """Return the application. `worker` is None without a place to deliver to, `notified` without a FHIR server."""
-    app = FastAPI(title="fhir-coder", docs_url=None, redoc_url=None, openapi_url=None)
+    settings = desk.settings
+    jobs = Jobs(open_database(settings.data_dir), most=settings.async_calls, hours=settings.async_hours)
+    runner, threads = JobRunner(jobs, job_answer(desk, jobs)), Threads(settings.http_waiting)
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_running(jobs, runner)
+    )
+    add_code_note(app, desk, jobs, runner, threads)
     _add_fhir(app, desk)
     add_terminology(app, desk)
     add_subscriptions(app, desk, notified)
-    _add_plain(app, desk)
+    _add_plain(app, desk, threads)
     _add_hl7v2(app, desk, receiver)
     _add_operations(app, desk, inbox, worker)
+    _add_description(app)
     _add_errors(app, desk)
+    # The last one added is the first to see a request.
+    app.add_middleware(Options)
+    app.add_middleware(Guard, admission=Admission.from_settings(settings), refuse=_refuse(desk))
+    app.add_middleware(FhirFormat)
+    _add_measuring(app, desk)
+    app.add_middleware(HeadAsGet)
     return app
 
 
+def _running(jobs: Jobs, runner: JobRunner) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return what is done as long as the application runs: answering what was asked for asynchronously."""
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[None]:
+        await run_sync(jobs.open)
+        runner.start()
+        try:
+            yield
+        finally:
+            await run_sync(runner.stop, _STOP_SECONDS)
+            jobs.close()
+
+    return run
+
+
 def _add_fhir(app: FastAPI, desk: Desk) -> None:
-    in_thread = _in_threads()
     settings = desk.settings
-
-    @app.post("/fhir/$code-note")
-    @app.post("/fhir/DocumentReference/$code-note")
-    async def code_note(request: Request) -> Response:
-        raw = await read_body(request, settings.max_body_bytes, JSON_TYPES)
-        return _json(await in_thread(lambda: _code(desk, read_call(raw, settings))), _FHIR)
-
-    @app.post("/fhir/DocumentReference/{identifier}/$code-note")
-    async def code_stored_note(request: Request, identifier: str) -> Response:
-        raw = await read_body(request, settings.max_body_bytes, JSON_TYPES)
-
-        def work() -> dict[str, Any]:
-            return _code(desk, read_call(raw, settings, note=_stored_note(settings, identifier)))
-
-        return _json(await in_thread(work), _FHIR)
 
     @app.get("/fhir/metadata")
     async def metadata(request: Request) -> Response:
-        query = request.query_params
-        require_json(query.multi_items())
-        base, mode = f"{str(request.base_url).rstrip('/')}/fhir", query.get("mode", "full")
+        base, mode = f"{base_url(request, settings)}/fhir", request.query_params.get("mode", "full")
         if mode == "terminology":
             return _json(terminology_capabilities(base, _version(), desk.store), _FHIR)
         if mode != "full":
@@ -109,30 +126,12 @@ def _add_fhir(app: FastAPI, desk: Desk) -> None:
         return _json(read_profile(OPERATION_FILE), _FHIR)
 
 
-def _code(desk: Desk, call: CodeNoteCall) -> dict[str, Any]:
-    if call.persist:
-        desk.require_deliverable(call.note)
-    bundle = desk.bundle(desk.code(call.note, call.min_confidence))
-    if call.persist:
-        desk.deliver(call.note, bundle)
-    return bundle
-
-
-def _stored_note(settings: Settings, identifier: str) -> Note:
-    if settings.server is None:
-        raise UnsupportedError(
-            "no documents are stored here; start the service with --server, or send the DocumentReference itself",
-            place="DocumentReference.id",
-        )
-    return note_from_document_reference(read_document(identifier, settings), settings)
-
-
-def _add_plain(app: FastAPI, desk: Desk) -> None:
-    in_thread = _in_threads()
+def _add_plain(app: FastAPI, desk: Desk, threads: Threads) -> None:
     settings = desk.settings
 
     @app.post("/v1/code")
     async def code(request: Request) -> Response:
+        threads.require_room()
         raw = await read_body(request, settings.max_body_bytes, JSON_TYPES)
 
         def work() -> dict[str, Any]:
@@ -141,7 +140,7 @@ def _add_plain(app: FastAPI, desk: Desk) -> None:
                 raise InputError('the text is missing; send {"text": "..."}', place="text", code="required")
             return as_dict(desk.code(Note(text=clean_text(text, settings, place="text"))))
 
-        return _json(await in_thread(work))
+        return _json(await threads.run(work))
 
     @app.get("/v1/lookup")
     async def lookup(request: Request) -> Response:
@@ -149,7 +148,7 @@ def _add_plain(app: FastAPI, desk: Desk) -> None:
         if not text.strip() or len(text) > _LONGEST_LOOKUP:
             raise InputError(f"text has from 1 to {_LONGEST_LOOKUP} characters", place="text", code="value")
         top = _top(request.query_params.get("top", "5"))
-        candidates = await in_thread(lambda: desk.lookup(system, text, top))
+        candidates = await threads.run(lambda: desk.lookup(system, text, top))
         return _json({"text": text, "candidates": [asdict(candidate) for candidate in candidates]})
 
 
@@ -175,7 +174,7 @@ def _add_hl7v2(app: FastAPI, desk: Desk, receiver: Receiver) -> None:
         return Response(acknowledgement, _ACKNOWLEDGED[verdict], media_type=_HL7)
 
 
-def _add_operations(app: FastAPI, desk: Desk, inbox: Inbox, worker: Worker | None) -> None:
+def _add_operations(app: FastAPI, desk: Desk, inbox: Inbox, worker: Workers | None) -> None:
     @app.get("/health/live")
     async def live() -> Response:
         return _json({"status": "live"})
@@ -197,7 +196,23 @@ def _add_operations(app: FastAPI, desk: Desk, inbox: Inbox, worker: Worker | Non
         return Response(desk.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
+def _add_description(app: FastAPI) -> None:
+    description: list[Response] = []  # made once, when it is first asked for: all routes are there by then
+
+    @app.get("/openapi.json")
+    async def described() -> Response:
+        if not description:
+            description.append(_json(openapi(app, _version(), read_profile(OPERATION_FILE))))
+        return description[0]
+
+
 def _add_errors(app: FastAPI, desk: Desk) -> None:
+    refuse = _refuse(desk)
+
+    @app.exception_handler(AccessError)
+    async def refused(_: Request, error: AccessError) -> Response:
+        return refuse(error)
+
     @app.exception_handler(FhirCoderError)
     async def ours(_: Request, error: FhirCoderError) -> Response:
         status, outcome = of_error(error)
@@ -205,11 +220,27 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
         return _json(outcome, _FHIR, status)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         outcome = of_status(error.status_code, str(error.detail))
         desk.metrics.errors.labels(outcome["issue"][0]["code"]).inc()
-        return _json(outcome, _FHIR, error.status_code, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(allowed_methods(request.scope))
+        return _json(outcome, _FHIR, error.status_code, headers=headers)
 
+
+def _refuse(desk: Desk) -> Callable[[AccessError], Response]:
+    """Return what answers a caller that is not let through."""
+
+    def answer(error: AccessError) -> Response:
+        status, outcome, headers = of_access_error(error)
+        desk.metrics.errors.labels(error.kind).inc()
+        return _json(outcome, _FHIR, status, headers)
+
+    return answer
+
+
+def _add_measuring(app: FastAPI, desk: Desk) -> None:
     @app.middleware("http")
     async def measured(request: Request, call_next: Handler) -> Response:
         # A name of our own: what a client sends might be a patient's number.
@@ -234,16 +265,6 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
         method = request.method if route != "none" else "none"
         desk.metrics.requests.labels(method, route, response.status_code).observe(perf_counter() - start)
         return response
-
-
-def _in_threads() -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Return what runs a function in one of a few threads: the event loop goes on, and threads do not pile up."""
-    limiter = CapacityLimiter(_THREADS)
-
-    async def run(function: Callable[[], T]) -> T:
-        return await run_sync(function, limiter=limiter)
-
-    return run
 
 
 def _json(

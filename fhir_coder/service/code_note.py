@@ -11,7 +11,6 @@ from typing import Any
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.documentreference import note_from_document_reference
-from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.ingest.reference import encounter_reference, patient_reference
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import Note
@@ -43,17 +42,22 @@ class _Parameter:
     place: str
 
 
-def read_call(raw: bytes, settings: Settings, *, note: Note | None = None) -> CodeNoteCall:
-    """Return the call in `raw`. On the instance level the `note` is given and the body may be empty.
+def read_call(
+    resource: Mapping[str, Any] | None, settings: Settings, *, note: Note | None = None
+) -> CodeNoteCall:
+    """Return the call that a `resource` makes. On the instance level the `note` is given and the resource may be None.
 
     Raises `InputError` with the FHIRPath of the parameter at fault.
     """
-    if note is not None and not raw.strip():
+    if resource is None:
+        if note is None:
+            raise InputError("the body is missing; send a DocumentReference or a Parameters resource", code="required")
         return CodeNoteCall(note=note)
-    resource = parse_json(raw, settings)
     kind = resource.get("resourceType")
     if kind == "DocumentReference" and note is None:
         return CodeNoteCall(note=note_from_document_reference(resource, settings))
+    if kind == "Bundle":
+        raise _bundle_refused(resource)
     if kind != "Parameters":
         raise InputError(
             "the body is neither a DocumentReference nor a Parameters resource; send one of them",
@@ -67,6 +71,17 @@ def read_call(raw: bytes, settings: Settings, *, note: Note | None = None) -> Co
         note=_with_references(note or _note(parameters, settings), parameters),
         persist=_persist(parameters),
         min_confidence=_min_confidence(parameters),
+    )
+
+
+def _bundle_refused(resource: Mapping[str, Any]) -> InputError:
+    """One call codes one note, and answers with one transaction: however many notes a Bundle holds, it is refused."""
+    entries = resource.get("entry")
+    number = len(entries) if isinstance(entries, list) else 0
+    return UnsupportedError(
+        f"the body is a Bundle of {number} entries, and one call codes one note; send each DocumentReference by itself, "
+        "or the file to 'fhir-coder code'",
+        place="Bundle.entry",
     )
 
 

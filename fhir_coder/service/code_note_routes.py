@@ -29,7 +29,6 @@ from fhir_coder.service.code_note import CodeNoteCall, read_call
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.job_runner import JobRunner
 from fhir_coder.service.jobs import Job, Jobs, JobsFull, JobState
-from fhir_coder.service.openapi import JOB, JOB_DELETE, code_note_description
 from fhir_coder.service.outcome import operation_outcome
 from fhir_coder.service.prefer import prefers_async
 from fhir_coder.service.stored_document import read_document
@@ -74,19 +73,15 @@ def add_code_note(app: FastAPI, desk: Desk, jobs: Jobs, runner: JobRunner, threa
 
         return await threads.run(answer)
 
-    for path, level in (
-        ("/fhir/$code-note", "system"),
-        ("/fhir/DocumentReference/$code-note", "type"),
-        ("/fhir/DocumentReference/{identifier}/$code-note", "instance"),
-    ):
-        app.add_api_route(path, code_note, methods=["POST"], **code_note_description(level))
+    for level in ("", "DocumentReference/", "DocumentReference/{identifier}/"):
+        app.add_api_route(f"/fhir/{level}$code-note", code_note, methods=["POST"])
 
-    @app.get("/fhir/jobs/{job}", **JOB)
+    @app.get("/fhir/jobs/{job}")
     async def status(request: Request) -> Response:
         owner, job = caller_of(request).name, request.path_params["job"]
         return _told(await run_sync(jobs.find, owner, job))
 
-    @app.delete("/fhir/jobs/{job}", **JOB_DELETE)
+    @app.delete("/fhir/jobs/{job}")
     async def cancel(request: Request) -> Response:
         owner, job = caller_of(request).name, request.path_params["job"]
         if not await run_sync(jobs.remove, owner, job):

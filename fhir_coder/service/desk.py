@@ -12,20 +12,23 @@ from fhir_coder.delivery.client import FhirClient
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import patient_key
 from fhir_coder.delivery.ndjson import NdjsonWriter
-from fhir_coder.delivery.outbox import SENT, Outbox
-from fhir_coder.delivery.queue import FAILED
+from fhir_coder.delivery.outbox import Outbox
+from fhir_coder.delivery.queue import FAILED, WAITING
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
 from fhir_coder.fhir.identity import document_identity
 from fhir_coder.lookup.workers import candidates
 from fhir_coder.model import Candidate, CodedNote, Note
+from fhir_coder.service.coding_pool import CodingPool
 from fhir_coder.service.metrics import Metrics
 from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:  # it is given; importing it would take seconds
     from fhir_coder.pipeline import Coder
     from fhir_coder.terminology.store import ConceptStore
+
+_LONGEST_WAIT = 10.0  # seconds, of a caller for the delivery of its Bundle
 
 
 class Desk:
@@ -35,16 +38,17 @@ class Desk:
     What came of notes leaves through the outbox, so that a FHIR server that is slow or away keeps none from being coded.
     """
 
-    def __init__(self, coder: Coder, settings: Settings, outbox: Outbox) -> None:
-        """Open the places that `settings.out` and `settings.server` name."""
+    def __init__(self, coder: Coder, settings: Settings, outbox: Outbox, pool: CodingPool | None = None) -> None:
+        """Open the places that `settings.out` and `settings.server` name. Notes are coded by the `pool`, if any."""
         self.settings = settings
         self.outbox = outbox
         self.metrics = Metrics()
         self._coder = coder
+        self._pool = pool
         self._coding = Lock()
         self._delivering = Lock()
         self._writer = NdjsonWriter(settings.out) if settings.out else None
-        self._client = None
+        self._client: FhirClient | None = None
         if settings.server:  # one attempt: the outbox knows when to make the next one
             self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout, attempts=1)
 
@@ -60,8 +64,12 @@ class Desk:
 
     def code(self, note: Note, min_confidence: float | None = None) -> CodedNote:
         """Return the coded note."""
-        with self._coding, self.metrics.stage("code"):
-            coded = self._coder(note) if min_confidence is None else self._coder(note, min_confidence=min_confidence)
+        with self.metrics.stage("code"):
+            if self._pool is not None:
+                coded = self._pool(note, min_confidence)
+            else:
+                with self._coding:
+                    coded = self._coder(note, min_confidence=min_confidence)
         self.metrics.notes.inc()
         return coded
 
@@ -102,23 +110,22 @@ class Desk:
         self.require_deliverable(note)
         return Dispatch(bundle=bundle, document=document_identity(note))
 
-    def deliver(self, note: Note, bundle: dict[str, Any]) -> int:
-        """Put the Bundle of a note into the outbox, synced to the disk, and return its number there.
+    def deliver(self, note: Note, bundle: dict[str, Any]) -> None:
+        """Put the Bundle of a note into the outbox, synced to the disk, and wait until it is delivered.
 
-        Raises `InputError` when it cannot be delivered, and SQLAlchemyError when it cannot be stored.
+        Raises `InputError` when it cannot be delivered, `DeliveryError` when it was refused (it is set aside), and
+        `TransientDeliveryError` when it could not be delivered within `delivery_timeout`, or ten seconds: it stays in
+        the outbox, and is delivered later. Raises SQLAlchemyError when it cannot be stored.
         """
-        return self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
-
-    def is_delivered(self, number: int, seconds: float) -> bool:
-        """Whether a Bundle of the outbox was delivered, after at most so many seconds.
-
-        Raises `DeliveryError` when it was refused.
-        """
-        outcome = self.outbox.wait_for(number, seconds)
+        number = self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
+        outcome = self.outbox.wait_for(number, min(self.settings.delivery_timeout, _LONGEST_WAIT))
+        reason = (outcome.reason or "it waits for others").partition("Error: ")
         if outcome.state == FAILED:
-            reason = outcome.reason or ""
-            raise DeliveryError(reason.removeprefix(f"{DeliveryError.__name__}: "))
-        return outcome.state == SENT
+            raise DeliveryError(reason[2] or reason[0])
+        if outcome.state == WAITING:
+            raise TransientDeliveryError(
+                f"the Bundle is stored and will be delivered; so far it could not be: {reason[2] or reason[0]}"
+            )
 
     def send(self, dispatch: Dispatch) -> None:
         """Write and send a dispatch of the outbox. Raises `DeliveryError` and OSError."""

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import orjson
 from sqlalchemy import Engine
 
-from fhir_coder.delivery.inbox import Inbox, Item
-from fhir_coder.errors import FhirCoderError, InputError, TransientDeliveryError
+from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.inbox import Coded, Inbox, Item
+from fhir_coder.errors import (
+    CodingFailedError,
+    CodingStoppedError,
+    FhirCoderError,
+    InputError,
+    TransientDeliveryError,
+)
 from fhir_coder.fhir.identity import digest
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.service.desk import Desk
-from fhir_coder.upstream.documents import Documents, Known, Outcome, content_digest
+from fhir_coder.upstream.documents import Documents, Known, content_digest
 from fhir_coder.upstream.notification import DOCUMENT, Named, Notification, version_of
 from fhir_coder.upstream.rest import Json, Upstream
 
 KIND = "document"
+
+_LOOKS = 3  # for a document that was notified, and that the server does not show
+_TRANSIENT = "transient"  # of an InputError: the server of an attachment is away
 
 
 class DocumentIntake:
@@ -46,54 +58,64 @@ class DocumentIntake:
         new = [each for each in documents if each.id not in known or not _is_same(known[each.id], each.version)]
         self._store([(each, self._key("swept", each.id, each.version or uuid4().hex)) for each in new])
 
-    def take(self, item: Item) -> None:
-        """Read the document that an item names, and code and deliver it unless this version was before.
+    def code(self, item: Item) -> Coded:
+        """Read the document that an item names, and return what is to be delivered for it: nothing, when this version
+        was coded before.
 
-        Raises what reading, checking and delivering raise.
+        Raises what reading, coding and checking raise.
         """
         named = orjson.loads(item.payload)
         known = self._documents.known(named["id"])
         if known is not None and known.outcome == "coded" and _is_same(known, named["version"]):
             self._count("known")
-            return
+            return Coded()
         answer = self._upstream.read(DOCUMENT, named["id"])
-        if answer.is_there:
-            self._code(named["id"], answer.body, known)
-        else:
-            self._gone(named["id"], known)
+        if not answer.is_there:
+            return self._gone(named["id"], known, item)
+        return self._coded(named["id"], answer.body, known)
 
-    def _code(self, identifier: str, document: Json, known: Known | None) -> None:
+    def _coded(self, identifier: str, document: Json, known: Known | None) -> Coded:
         new = Known(version=version_of(document), digest=content_digest(document), outcome="coded")
         if known is not None and known.outcome == "coded" and _is_unchanged(known, new):
-            self._documents.record(identifier, new)
-            self._count("known")
-            return
+            return self._done(identifier, new, "known")
         try:
             note = note_from_document_reference(document, self._desk.settings)
-            self._desk.deliver(note, self._desk.bundle(self._desk.code(note)))
-        except TransientDeliveryError:
+            dispatch = self._desk.dispatch(note, self._desk.bundle(self._desk.code(note)))
+        except (TransientDeliveryError, CodingFailedError, CodingStoppedError):
             raise
-        except FhirCoderError:
-            self._record(identifier, new, "refused")
+        except FhirCoderError as error:
+            if isinstance(error, InputError) and error.code == _TRANSIENT:
+                raise TransientDeliveryError(str(error)) from error
+            self._documents.record(identifier, replace(new, outcome="refused"))
+            self._count("refused")
             raise
-        self._record(identifier, new, "coded")
+        return self._done(identifier, new, "coded", dispatch)
 
-    def _gone(self, identifier: str, known: Known | None) -> None:
+    def _gone(self, identifier: str, known: Known | None, item: Item) -> Coded:
+        """The outcome for a document that the server does not have: never had, or no longer."""
         if known is None or known.outcome != "coded":
+            if item.row.values["delays"] < _LOOKS:  # notified before the server shows it
+                raise TransientDeliveryError("the FHIR server does not show the document (yet)")
             self._count("gone")
             raise InputError("gone: the FHIR server has no such document", place=f"{DOCUMENT}.id", code="not-found")
-        self._record(identifier, Known(version=None, digest=None, outcome="gone"), "gone")
+        return self._done(identifier, Known(version=None, digest=None, outcome="gone"), "gone")
 
-    def _record(self, identifier: str, known: Known, outcome: Outcome) -> None:
-        self._documents.record(identifier, Known(version=known.version, digest=known.digest, outcome=outcome))
+    def _done(self, identifier: str, known: Known, outcome: str, *dispatches: Dispatch) -> Coded:
         self._count(outcome)
+        return Coded(dispatches=dispatches, record=partial(self._documents.put, identifier=identifier, known=known))
 
     def _count(self, outcome: str) -> None:
         self._desk.metrics.documents.labels(outcome).inc()
 
     def _store(self, documents: Sequence[tuple[Named, str]]) -> None:
         stored = [
-            self._inbox.submit(KIND, orjson.dumps({"id": each.id, "version": each.version}), key)
+            self._inbox.submit(
+                KIND,
+                orjson.dumps({"id": each.id, "version": each.version}),
+                key,
+                # Not the patient, who is known only when the document is read: versions are coded in order.
+                patient=f"{self._documents.server}/{DOCUMENT}/{each.id}",
+            )
             for each, key in documents
         ]
         for each in stored:

@@ -79,8 +79,9 @@ class _Rendered:
             headers["etag"] = tag
             if self._known is not None and tag in map(str.strip, self._known.split(",")):
                 start["status"], body = 304, b""
-                del headers["content-type"]
-        headers["content-length"] = str(len(body))
+                del headers["content-type"], headers["content-length"]
+        if start["status"] != 304:
+            headers["content-length"] = str(len(body))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
 

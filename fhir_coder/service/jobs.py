@@ -14,6 +14,7 @@ from typing import Literal
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     DateTime,
     Engine,
     Index,
@@ -139,7 +140,7 @@ class Jobs:
     def wanted(self, job: Job) -> bool:
         """Return whether a job was neither cancelled nor has expired."""
         statement = select(_JOBS.c.number).where(_JOBS.c.number == job.number, _JOBS.c.expires > _now())
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(statement).one_or_none() is not None
 
     def finish(self, job: Job, status: int, answer: bytes) -> None:
@@ -151,7 +152,7 @@ class Jobs:
     def find(self, owner: str, identifier: str) -> JobState | None:
         """Return how the owner's job stands, or None where there is no such job, or no longer."""
         columns = (_JOBS.c.number, _JOBS.c.state, _JOBS.c.status, _JOBS.c.answer, _JOBS.c.expires)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(*columns).where(_owned(owner, identifier))).one_or_none()
             if row is None:
                 return None
@@ -170,6 +171,9 @@ class Jobs:
         with self._engine.begin() as connection:
             found = connection.execute(delete(_JOBS).where(_owned(owner, identifier)).returning(_JOBS.c.number))
             return found.one_or_none() is not None
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reads=True)
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -7,22 +7,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_coder.errors import DeliveryError, FhirCoderError, InputError, TransientDeliveryError
+from fhir_coder.errors import AccessError, DeliveryError, FhirCoderError, InputError, TransientDeliveryError
 
 # By FHIR issue type; what is well-formed but cannot be used is 422.
 _STATUS = {"structure": 400, "not-found": 404, "too-long": 413, "transient": 503}
 _UNUSABLE = 422
 
 # Issue types of the errors that HTTP itself knows.
-_ISSUE_TYPE = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
+_ISSUE_TYPE = {
+    401: "login",
+    404: "not-found",
+    405: "not-supported",
+    406: "not-supported",
+    408: "timeout",
+    413: "too-long",
+    415: "not-supported",
+    503: "transient",
+}
+
+# By the kind of an AccessError; all others are 401.
+_ACCESS = {"forbidden": 403, "security": 400, "transient": 503}
+_CHALLENGE = 'Bearer realm="fhir-coder"'
 
 
-def operation_outcome(code: str, diagnostics: str, place: str = "") -> dict[str, Any]:
-    """Return an OperationOutcome with one error of the issue type `code` at `place`.
+def operation_outcome(code: str, diagnostics: str, place: str = "", severity: str = "error") -> dict[str, Any]:
+    """Return an OperationOutcome with one issue of the issue type `code` at `place`.
 
     A place that is no FHIRPath ("line 1 column 2") may not stand in `expression` and goes before the diagnostics.
     """
-    issue: dict[str, Any] = {"severity": "error", "code": code, "diagnostics": diagnostics}
+    issue: dict[str, Any] = {"severity": severity, "code": code, "diagnostics": diagnostics}
     if " " in place:
         issue["diagnostics"] = f"{place}: {diagnostics}"
     elif place:
@@ -39,6 +52,19 @@ def of_error(error: FhirCoderError) -> tuple[int, dict[str, Any]]:
     if isinstance(error, DeliveryError):
         return 502, operation_outcome("exception", str(error))
     return 500, operation_outcome("exception", str(error))
+
+
+def of_access_error(error: AccessError) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return the HTTP status, the OperationOutcome and the headers for a caller that is not let through (RFC 6750)."""
+    status = _ACCESS.get(error.kind, 401)
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.kind == "expired" else "")
+    elif status == 403:
+        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="insufficient_scope"'
+    elif status == 503:
+        headers["Retry-After"] = "30"
+    return status, operation_outcome(error.kind, str(error)), headers
 
 
 def of_status(status: int, diagnostics: str) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import uvicorn
 
+from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
-from fhir_coder.delivery.worker import Worker
+from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.errors import SettingsError
 from fhir_coder.logs import configure as configure_logs
 from fhir_coder.lookup.batcher import Worker as LineWorker
@@ -20,14 +21,20 @@ from fhir_coder.lookup.serve import told, worker_processes
 from fhir_coder.lookup.server import LineServer
 from fhir_coder.lookup.workers import codes, warm_up
 from fhir_coder.pipeline import Coder
+from fhir_coder.prepare import prepare
 from fhir_coder.service.app import create_app
+from fhir_coder.service.coding_pool import CodingPool
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.mllp import MllpServer
-from fhir_coder.service.receiver import Receiver, code_item
+from fhir_coder.service.receiver import KIND, Receiver, code_item
+from fhir_coder.service.workers import Handle, Workers
 from fhir_coder.settings import Settings
 from fhir_coder.tracing import configure_tracing
 
+# Together less than the 30 seconds after which supervisors kill.
 _GRACE_SECONDS = 10
+_FINISH_SECONDS = 10
+_GIVE_BACK_SECONDS = 5
 
 
 class _HttpServer(uvicorn.Server):
@@ -47,21 +54,51 @@ def run(settings: Settings) -> None:
     """
     configure_logs(settings)
     configure_tracing()
-    coder = Coder.from_settings(settings)
-    desk = Desk(coder, settings)
-    inbox = Inbox(settings.data_dir)
-    # Without a place to deliver to, messages wait in the inbox for a start with one.
-    worker = Worker(inbox, partial(code_item, desk=desk)) if desk.delivers else None
-    receiver = Receiver(inbox, worker.wake if worker else _nobody, settings, desk.metrics)
-    try:
-        with ExitStack() as stack:
+    database = settings.database.get_secret_value() if settings.database else None
+    engine = open_database(settings.data_dir, database)
+    inbox, outbox = Inbox(engine), Outbox(engine)
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        pool = _coding_pool(settings, stack)
+        desk = Desk(Coder.from_settings(settings), settings, outbox, pool)
+        if pool is not None:
+            pool.wait_until_ready()
+        # Without a place to deliver to, messages wait in the inbox for a start with one.
+        workers = Workers(settings, inbox, outbox, _handlers(desk), desk.send) if desk.delivers else None
+        receiver = Receiver(inbox, inbox.queue.bell.ring, settings, desk.metrics)
+        try:
             line_workers = _line_workers(settings, desk, stack)
-            asyncio.run(_serve(settings, desk, receiver, inbox, worker, line_workers))
-    finally:
-        # A worker that still waits for a server keeps what it uses; its message is resumed at the next start.
-        if worker is None or worker.stop(_GRACE_SECONDS):
-            desk.close()
-            inbox.close()
+            asyncio.run(_serve(settings, desk, receiver, inbox, workers, line_workers))
+        finally:
+            _stop(desk, inbox, workers, pool)
+
+
+def _coding_pool(settings: Settings, stack: ExitStack) -> CodingPool | None:
+    """Return the processes that code, which begin to load; None when notes are coded in this process."""
+    if not settings.coding_workers:
+        return None
+    prepare(settings)  # here, and not in each of them
+    pool = CodingPool(settings)
+    stack.callback(pool.close)
+    return pool
+
+
+def _handlers(desk: Desk) -> Mapping[str, Handle]:
+    """Return what codes the items of the inbox, by their kind."""
+    return {KIND: partial(code_item, desk=desk)}
+
+
+def _stop(desk: Desk, inbox: Inbox, workers: Workers | None, pool: CodingPool | None) -> None:
+    """Finish what is in hand, and give back the rest: it is resumed at the next start."""
+    stopped = workers is None or workers.stop(_FINISH_SECONDS)
+    if not stopped and pool is not None:
+        pool.close()  # a note that takes so long is given back
+        stopped = workers is None or workers.stop(_GIVE_BACK_SECONDS)
+    # A worker that still waits for a server keeps what it uses.
+    if stopped:
+        desk.close()
+        inbox.close()
+        desk.outbox.close()
 
 
 def _line_workers(settings: Settings, desk: Desk, stack: ExitStack) -> Sequence[LineWorker]:
@@ -79,7 +116,7 @@ async def _serve(
     desk: Desk,
     receiver: Receiver,
     inbox: Inbox,
-    worker: Worker | None,
+    worker: Workers | None,
     line_workers: Sequence[LineWorker],
 ) -> None:
     listener = _listen(settings.host, settings.port)
@@ -134,7 +171,3 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise SettingsError(f"setting port: cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def _nobody() -> None:
-    """Wake no worker: there is none."""

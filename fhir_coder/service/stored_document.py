@@ -26,7 +26,8 @@ def read_document(identifier: str, settings: Settings) -> dict[str, Any]:
     Raises `InputError` when the id is none or unknown there, `DeliveryError` when the server refuses, and
     `TransientDeliveryError` when it cannot be reached or is busy.
     """
-    if not _ID.fullmatch(identifier):
+    # The two names of folders would be ids by that pattern, and paths of another kind in a URL.
+    if not _ID.fullmatch(identifier) or identifier in (".", ".."):
         raise InputError("this is not a FHIR id", place="DocumentReference.id", code="value")
     url = f"{str(settings.server).rstrip('/')}/DocumentReference/{identifier}"
     body = bytearray()

@@ -11,7 +11,6 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from fhir_coder.errors import UnsupportedError
 from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.service.body import JSON_TYPES, read_body
 from fhir_coder.service.desk import Desk
@@ -29,7 +28,6 @@ from fhir_coder.service.terminology_translate import TRANSLATE, translate
 from fhir_coder.terminology.store import ConceptStore
 
 _THREADS = 4
-_FORMATS = frozenset({"json", *JSON_TYPES})
 
 
 class Operation(NamedTuple):
@@ -56,13 +54,12 @@ def add_terminology(app: FastAPI, desk: Desk) -> None:
     for operation in OPERATIONS:
         path = f"/fhir/{operation.resource}/${operation.name}"
         endpoint = _endpoint(desk, operation, limiter)
-        app.add_api_route(path, endpoint, methods=["GET", "POST"], include_in_schema=False)
+        app.add_api_route(path, endpoint, methods=["GET", "POST"])
 
 
 def _endpoint(desk: Desk, operation: Operation, limiter: CapacityLimiter) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         query = list(request.query_params.multi_items())
-        require_json(query)
         raw = await read_body(request, desk.settings.max_body_bytes, JSON_TYPES) if request.method == "POST" else None
 
         def work() -> bytes:
@@ -75,11 +72,3 @@ def _endpoint(desk: Desk, operation: Operation, limiter: CapacityLimiter) -> Cal
         return Response(await run_sync(work, limiter=limiter), media_type="application/fhir+json")
 
     return answer
-
-
-def require_json(query: list[tuple[str, str]]) -> None:
-    """Raise `UnsupportedError` when `_format` asks for anything but JSON."""
-    for name, value in query:
-        # A plus that was not escaped arrives as a space.
-        if name == "_format" and value.split(";")[0].replace(" ", "+") not in _FORMATS:
-            raise UnsupportedError("answers are in JSON only; say _format=json", place="_format")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Column, DateTime, Engine, String, Table, select
+from sqlalchemy import Column, Connection, DateTime, Engine, String, Table, select
 
 from fhir_coder.delivery.database import METADATA
 from fhir_coder.upstream.rows import put
@@ -76,17 +76,13 @@ class Documents:
     def record(self, identifier: str, known: Known) -> None:
         """Remember what was made of a document."""
         with self._engine.begin() as connection:
-            put(
-                connection,
-                _DOCUMENTS,
-                {"server": self._server, "id": identifier},
-                {
-                    "version": known.version,
-                    "digest": known.digest,
-                    "outcome": known.outcome,
-                    "changed": datetime.now(UTC).replace(tzinfo=None),
-                },
-            )
+            self.put(connection, identifier, known)
+
+    def put(self, connection: Connection, identifier: str, known: Known) -> None:
+        """Remember what was made of a document, within a transaction."""
+        values = {"version": known.version, "digest": known.digest, "outcome": known.outcome}
+        key = {"server": self._server, "id": identifier}
+        put(connection, _DOCUMENTS, key, {**values, "changed": datetime.now(UTC).replace(tzinfo=None)})
 
 
 def content_digest(resource: Mapping[str, Any]) -> str | None:

@@ -204,7 +204,7 @@ def test_what_is_cancelled_is_told(event: str, status: str) -> None:
 
 
 def test_a_cancelled_stay_is_not_finished() -> None:
-    (stay,) = resources(read("ADT^A11", PID, PV1 + "|" * 26 + "20250423"), "Encounter")
+    (stay,) = resources(read("ADT^A11", PID, PV1 + "|20250423"), "Encounter")
     assert (stay["status"], stay["period"]["end"][:10]) == ("cancelled", "2025-04-23")
 
 

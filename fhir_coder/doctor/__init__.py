@@ -1,0 +1,1 @@
+"""`fhir-coder doctor`: looks at everything the program needs, changes nothing, and says what to do."""
