@@ -5,12 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check setup benchmark clean help
+FUZZ_SECONDS ?= 20
+
+.PHONY: demo test check fuzz setup benchmark clean help
 
 help:
 	@echo "make demo       set up everything and run the main job"
 	@echo "make test       set up everything and run the tests"
 	@echo "make check      run the linters and the type checker"
+	@echo "make fuzz       feed every parser hostile input, FUZZ_SECONDS (20) each"
 	@echo "make benchmark  measure the whole way from note to Bundle"
 	@echo "make clean      remove what the build made (not the concept store)"
 
@@ -24,6 +27,11 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# atheris is not to be had everywhere; without it the script says so.
+fuzz: $(STAMP)
+	-@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_SECONDS)
 
 benchmark: setup
 	$(BIN)/python benchmarks/notes.py

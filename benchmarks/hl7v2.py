@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
+from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.files import files_of
@@ -129,7 +130,7 @@ def listening(folder: Path) -> Iterator[int]:
 async def serve(folder: Path) -> None:
     """Receive until SIGTERM."""
     settings = Settings(mllp_port=0, data_dir=folder)
-    inbox = Inbox(folder)
+    inbox = Inbox(open_database(folder))
     server = MllpServer(Receiver(inbox, lambda: None, settings, Metrics()), settings)
     print(*await server.start(), flush=True)
     ended = asyncio.Event()

@@ -6,7 +6,8 @@ DIR/ncbi_disease and DIR/bc5cdr hold train.pubtator and dev.pubtator; DIR/mondo 
 matches, DIR/doid HumanDO.tsv and allXREFinDO.tsv of the Disease Ontology. MEDIC, against which others report, comes
 with none of these: the names here are those of Mondo, DOID and HPO that have a MeSH or OMIM identifier, and cover
 fewer concepts, so accuracy is given over all mentions, and over those whose concept is there. Left out are mentions of
-several concepts or of none. "known" adds the mentions of the training parts as names.
+several concepts or of none; abbreviations that a document defines are written out, as in notes. "known" adds the
+mentions of the training parts as names; what they mean most often goes before other concepts of that name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import argparse
 import csv
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -24,11 +26,13 @@ from rich.table import Table
 from fhir_coder.linking import dense, lexical, spelling
 from fhir_coder.linking.encoder import Encoder
 from fhir_coder.model import SNOMED
+from fhir_coder.nlp.definitions import definitions
 from fhir_coder.pipeline import Coder
 from fhir_coder.prepare import encoder_folder, vectors_folder
 from fhir_coder.settings import Settings
 from fhir_coder.terminology.embedded import _hpo_file
 from fhir_coder.terminology.importer import store
+from fhir_coder.terminology.normalise import normalise
 from fhir_coder.terminology.release import Concept, Fact, Import, Name, Release
 from fhir_coder.terminology.stored_release import StoredRelease
 from fhir_coder.training.synonyms import Concepts, identifier_of, read_concepts
@@ -69,27 +73,58 @@ def _omim(identifier: str) -> str:
 
 
 def gold(path: Path) -> list[tuple[str, str]]:
-    """Return the disease mentions of a corpus, and the identifier of each."""
+    """Return the disease mentions of a corpus, and the identifier of each.
+
+    An abbreviation that the document defines is written out, as the reader of notes does it.
+    """
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        cells = line.split("\t")
-        if len(cells) == 6 and cells[4] in _DISEASES and cells[5] != "-1" and not re.search(r"[|+,;]", cells[5]):
-            found.append((cells[3], _omim(cells[5])))
+    for document in path.read_text(encoding="utf-8").split("\n\n"):
+        lines = document.splitlines()
+        text = "\n".join(line.split("|", 2)[2] for line in lines if re.match(r"\d+\|[ta]\|", line))
+        meant = {each.short: text[each.start : each.end] for each in definitions(text)}
+        for cells in (line.split("\t") for line in lines):
+            if len(cells) == 6 and cells[4] in _DISEASES and cells[5] != "-1" and not re.search(r"[|+,;]", cells[5]):
+                found.append((_written_out(cells[3], meant), _omim(cells[5])))
     return found
 
 
-def stored(known: Concepts, folder: Path, encoder: Encoder, settings: Settings) -> tuple[Path, set[str]]:
-    """Store the names as a release; return its folder and the codes that it has."""
+def _written_out(mention: str, meant: Mapping[str, str]) -> str:
+    return re.sub(r"[\w/-]+", lambda word: meant.get(word[0], word[0]), mention)
+
+
+def usual(known: Concepts, mentions: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """Return the mentions of corpora by their normal form: as written, and the code of what they mean most often."""
+    counts: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for text, identifier in (each for path in mentions for each in gold(path)):
+        counts[normalise(text)][text, known.root(identifier)] += 1
+    return {key: of_key.most_common(1)[0][0] for key, of_key in counts.items() if key}
+
+
+def stored(
+    known: Concepts, everyday: Mapping[str, tuple[str, str]], folder: Path, encoder: Encoder, settings: Settings
+) -> tuple[list[Path], set[str]]:
+    """Store the names as a release, and what is usually meant as another beside it; return both and the codes."""
     facts: list[Fact] = []
     codes = set()
     coded = {known.root(each) for each in known.identifiers() if each.startswith(("MESH:", "OMIM:"))}
     for code, texts in known.groups():
-        if code not in coded:
-            continue
-        codes.add(code)
-        facts.append(Concept(code, texts[0], "disease"))
-        facts += [Name(code, text, "synonym", False) for text in dict.fromkeys(texts)]
-    release = Release(system=SNOMED, version="measured", title="diseases")
+        if code in coded:
+            codes.add(code)
+            facts.append(Concept(code, texts[0], "disease"))
+            facts += [Name(code, text, "synonym", False) for text in dict.fromkeys(texts)]
+    meant = [(text, code) for text, code in everyday.values() if code in codes]
+    beside: list[Fact] = [Concept(code, "", "disease") for code in dict.fromkeys(code for _, code in meant)]
+    beside += [Name(code, text, "synonym", False) for text, code in meant]
+    folders = []
+    for title, of_release in (("diseases", facts), ("usual", beside)):
+        if of_release:
+            folders.append(_stored(title, of_release, folder / title, encoder, settings))
+    return folders, codes
+
+
+def _stored(title: str, facts: Sequence[Fact], folder: Path, encoder: Encoder, settings: Settings) -> Path:
+    folder.mkdir()
+    release = Release(system=SNOMED, version=title, title=title)
     (done,) = store(Import(releases=(release,), facts=((0, fact) for fact in facts)), folder, lambda *_: None)
     opened = StoredRelease(done.folder)
     lexical.build(opened, done.folder, lambda _: None)
@@ -97,7 +132,7 @@ def stored(known: Concepts, folder: Path, encoder: Encoder, settings: Settings) 
     place = done.folder / vectors_folder(settings)
     dense.build(dense.encoded_names(opened), place, encoder, lambda _: None)
     opened.close()
-    return done.folder, codes
+    return done.folder
 
 
 def main() -> None:
@@ -120,8 +155,8 @@ def main() -> None:
             training = [given.corpora / folder / "train.pubtator" for folder in CORPORA.values()]
             known = names(given.terminology, training if kind == "known" else [])
             with tempfile.TemporaryDirectory() as scratch:
-                folder, codes = stored(known, Path(scratch), encoder, settings)
-                coder = Coder(settings, [folder])
+                folders, codes = stored(known, usual(known, training), Path(scratch), encoder, settings)
+                coder = Coder(settings, folders)
                 for corpus, place in CORPORA.items():
                     asked = gold(given.corpora / place / "dev.pubtator")
                     table.add_row(Path(each).name, kind, corpus, *measured(coder, asked, known, codes))

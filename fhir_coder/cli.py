@@ -16,6 +16,7 @@ from fhir_coder.cli_bulk import bulk
 from fhir_coder.cli_code import code
 from fhir_coder.cli_doctor import doctor
 from fhir_coder.cli_evaluate import evaluate
+from fhir_coder.cli_keys import keys
 from fhir_coder.cli_lookup import benchmark, certificates, serve_lines
 from fhir_coder.cli_spark import spark
 from fhir_coder.cli_subscribe import subscribe
@@ -34,6 +35,7 @@ app.command()(evaluate)
 app.add_typer(train, name="train")
 app.command("serve-lines")(serve_lines)
 app.command()(certificates)
+app.add_typer(keys, name="keys")
 app.add_typer(benchmark, name="benchmark")
 app.command()(spark)
 app.command()(subscribe)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fhir_coder.cli_terminology import SettingsFile
-from fhir_coder.errors import DeliveryError, FhirCoderError
+from fhir_coder.errors import DeliveryError, FhirCoderError, TransientDeliveryError
 from fhir_coder.journal import Journal
 from fhir_coder.settings import Settings
 from fhir_coder.terminal import complain, print_json, print_table
 
 if TYPE_CHECKING:
+    from fhir_coder.delivery.deliver import Deliverer, Effect
+    from fhir_coder.delivery.dispatch import Dispatch
     from fhir_coder.ingest.intake import Intake
     from fhir_coder.model import CodedNote, Note
     from fhir_coder.pipeline import Coder
@@ -86,7 +88,9 @@ def code(
     if explain and output is not Format.TABLE:
         raise typer.BadParameter("it takes the place of the table; JSON always has the reasons", param_hint="--explain")
     settings = Settings.load(settings_file, out=out, server=server, min_confidence=min_confidence)
-    code_paths(paths, settings, settings, output=output, explain=explain, subject=subject, journal=journal, report=report)
+    code_paths(
+        paths, settings, settings, output=output, explain=explain, subject=subject, journal=journal, report=report
+    )
 
 
 def code_paths(
@@ -150,6 +154,7 @@ class _Tally:
     remarks: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     unmapped: Counter[str] = field(default_factory=Counter)
+    revisions: Counter[str] = field(default_factory=Counter)  # of resources that stood before
     failures: list[dict[str, str]] = field(default_factory=list)
 
     def summary(self) -> Iterator[str]:
@@ -163,6 +168,7 @@ class _Tally:
             ("failed", Counter(f"{each['code']} at {each['place'] or 'the input'}" for each in self.failures)),
             ("not read", self.unread),
             ("not mapped", self.unmapped),
+            ("of earlier versions", self.revisions),
         ):
             if counts:
                 most = ", ".join(f"{name} ({number})" for name, number in counts.most_common(_MOST_PLACES))
@@ -178,6 +184,7 @@ class _Tally:
             "without_a_note": dict(self.remarks.most_common()),
             "not_read": dict(self.unread.most_common()),
             "not_mapped": dict(self.unmapped.most_common()),
+            "revisions": dict(self.revisions.most_common()),
             "failures": self.failures,
         }
 
@@ -248,6 +255,7 @@ class _Run:
         return replace(intake.note, subject=self.subject)
 
     def _write_records(self, file: _File, intake: Intake) -> None:
+        from fhir_coder.delivery.dispatch import Dispatch
         from fhir_coder.fhir.checks import check
 
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(intake.records)}
@@ -255,7 +263,7 @@ class _Run:
             check(bundle)
             if self.output is Format.BUNDLE:
                 print_json(bundle)
-            self.sinks.take(bundle, has_subject=True)
+            self._delivered(intake.source, Dispatch(bundle=bundle), has_subject=True)
         except FhirCoderError as error:
             self._fail(file, intake.source, error, "read, but not delivered: ")
         else:
@@ -263,6 +271,7 @@ class _Run:
 
     def _put_out(self, file: _File, source: str, coded: CodedNote) -> None:
         """Print, write and send a coded note."""
+        from fhir_coder.delivery.dispatch import dispatch_of
         from fhir_coder.report import as_dict, table
         from fhir_coder.report_explain import explanation
 
@@ -277,9 +286,17 @@ class _Run:
             bundle = _bundle(coded, self.settings)
             if self.output is Format.BUNDLE:
                 print_json(bundle)
-            self.sinks.take(bundle, has_subject=coded.note.subject is not None)
+            dispatch = dispatch_of(coded.note, bundle, self.settings)
+            self._delivered(source, dispatch, has_subject=coded.note.subject is not None)
         except FhirCoderError as error:
             self._fail(file, source, error, "coded, but not delivered: ")
+
+    def _delivered(self, source: str, dispatch: Dispatch, *, has_subject: bool) -> None:
+        """Deliver, count what that did to what stood before, and tell what was left as others have it."""
+        for effect in self.sinks.take(dispatch, has_subject=has_subject):
+            self.tally.revisions[effect.what] += 1
+            if effect.what in ("kept", "ignored", "waiting"):
+                complain(f"{source}: {effect.place or 'not coded'}: {effect.reason}")
 
     def _fail(self, file: _File, source: str, error: Exception, before: str = "") -> None:
         place, code = getattr(error, "place", ""), getattr(error, "code", "processing")
@@ -328,26 +345,39 @@ class _Sinks:
     """Where resources go besides the terminal: a folder, a FHIR server, both or none."""
 
     def __init__(self, settings: Settings, stack: ExitStack) -> None:
-        from fhir_coder.delivery.client import FhirClient
-        from fhir_coder.delivery.ndjson import NdjsonWriter
-
-        self._writer = stack.enter_context(NdjsonWriter(settings.out)) if settings.out else None
-        self._client = (
-            stack.enter_context(FhirClient(str(settings.server), timeout=settings.delivery_timeout))
-            if settings.server
-            else None
-        )
+        self._needs_subject = settings.server is not None
+        self._deliverer = _deliverer(settings, stack) if settings.out or settings.server else None
 
     @property
     def any(self) -> bool:
         """Whether there is any."""
-        return self._writer is not None or self._client is not None
+        return self._deliverer is not None
 
-    def take(self, bundle: dict[str, Any], *, has_subject: bool) -> None:
-        """Write and send a Bundle. Raises `DeliveryError`."""
-        if self._writer:
-            self._writer.write(bundle)
-        if self._client and not has_subject:
-            raise DeliveryError(_SUBJECT)
-        if self._client:
-            self._client.send(bundle)
+    def take(self, dispatch: Dispatch, *, has_subject: bool) -> tuple[Effect, ...]:
+        """Write and send a dispatch, and return what that did to what stood before. Raises `DeliveryError`."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if self._deliverer is None:
+            return ()
+        try:
+            return self._deliverer.deliver(dispatch)
+        except TransientDeliveryError:
+            raise
+        except DeliveryError as error:
+            raise DeliveryError(_SUBJECT) if self._needs_subject and not has_subject else error from None
+        except SQLAlchemyError as error:  # its message holds what was to be stored
+            raise TransientDeliveryError(f"the delivery database is at fault ({type(error).__name__})") from None
+
+
+def _deliverer(settings: Settings, stack: ExitStack) -> Deliverer:
+    from fhir_coder.delivery.database import open_database
+    from fhir_coder.delivery.deliver import Deliverer
+
+    try:
+        engine = open_database(settings.data_dir, settings.database.get_secret_value() if settings.database else None)
+    except OSError as error:
+        raise DeliveryError(f"{settings.data_dir}: cannot be written: {error.strerror}; set data_dir") from error
+    stack.callback(engine.dispose)
+    deliverer = Deliverer(settings, engine)
+    stack.callback(deliverer.close)
+    return deliverer

@@ -53,7 +53,7 @@ def spark(
     files_at_once: Annotated[int, typer.Option("--batch-files", min=1, help="Files of a batch.")] = 16,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Code a history of notes on Apache Spark (install fhir-coder[spark]; Java 17 or newer).
+    """Code a history of notes on Apache Spark (the extra "spark" and Java 17 or newer are needed).
 
     Each resource is written once, with the id that 'fhir-coder code --out' gives it, as OUT/batch=N/type=Condition/...
     What fails is in type=failures, with the reason. A run that was interrupted or killed goes on with the same

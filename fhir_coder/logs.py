@@ -88,6 +88,14 @@ def describe(error: BaseException, trace: TracebackType | None = None) -> Mappin
     return {"error": type(error).__name__, "frames": places}
 
 
+def in_short(error: BaseException) -> str:
+    """Return the kind of an exception and where it was raised: "KeyError (deliver.py:81)"."""
+    frames = extract_tb(error.__traceback__)
+    own = [frame for frame in frames if f"/{_OWN}/" in frame.filename] or frames
+    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}{place}"
+
+
 def _guarded(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Keep of a record that did not come from structlog what can be vouched for."""
     record: LogRecord = event["_record"]
@@ -105,7 +113,7 @@ def _without_exception_text(_: Any, __: str, event: MutableMapping[str, Any]) ->
         given = sys.exc_info()
     error = given if isinstance(given, BaseException) else given[1] if isinstance(given, tuple) else None
     if error is not None:
-        event |= describe(error)
+        event.update(describe(error))
     if record is not None:
         record.exc_info = record.exc_text = record.stack_info = None
     event.pop("stack_info", None)
@@ -145,12 +153,12 @@ def _take_over_hooks() -> None:
             uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
     def warned(
-        _message: Warning | str,
+        message: Warning | str,  # noqa: ARG001 - it may quote what a library was given
         category: type[Warning],
         filename: str,
         lineno: int,
-        _file: TextIO | None = None,
-        _line: str | None = None,
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
     ) -> None:
         log.warning("a warning of Python", kind=category.__name__, at=f"{Path(filename).name}:{lineno}")
 

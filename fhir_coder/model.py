@@ -100,6 +100,14 @@ class Note:
     context: tuple[Mapping[str, Any], ...] = ()
     # Of a text that was read out of a PDF, a CDA document: its pages, its sections, in order. Empty for plain text.
     origins: tuple[Origin, ...] = ()
+    # The life of the document (DocumentReference.relatesTo, MDM^T09 to T11). References as in `document`: by which else
+    # others may call it (its identifiers), and of those whose place it takes.
+    names: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    # Of those whose text this one holds in another form (transforms, signs): what they said is not written twice.
+    repeats: tuple[str, ...] = ()
+    # Entered in error, or superseded by another one: what it gave is taken back, and nothing of it is written.
+    withdrawn: bool = False
     # The attachment the text was taken from (FHIRPath), and the document's other attachments.
     attachment: str | None = None
     passed_over: tuple[PassedOver, ...] = ()

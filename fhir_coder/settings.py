@@ -219,9 +219,49 @@ class Settings(BaseSettings):
         default="info", description="Least severe events that are logged; of libraries, only warnings and errors are."
     )
 
+    preliminary: Literal["code", "wait"] = Field(
+        default="code",
+        description="What is delivered of a preliminary note: what it says, marked as preliminary where FHIR has a mark, "
+        "or the document alone until it is final.",
+    )
+    enrich: bool = Field(
+        default=True,
+        description="Add evidence to a Condition of others that the FHIR server's chart has already, instead of writing "
+        "it a second time, and codes to entries of the chart that have words only.",
+    )
     out: Path | None = Field(default=None, description="Folder that receives the coded resources as NDJSON.")
     server: HttpUrl | None = Field(default=None, description="Base URL of the FHIR server that receives the resources.")
     delivery_timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for the FHIR server's answer.")
+    server_auth: Literal["none", "bearer", "basic", "smart"] = Field(
+        default="none",
+        description="How the FHIR server is shown who asks: not at all, by a token, a password, or SMART Backend "
+        "Services.",
+    )
+    server_token: SecretStr | None = Field(default=None, description="Token of bearer.")
+    server_token_file: Path | None = Field(
+        default=None, description="File that holds the token of bearer; it is read for every request."
+    )
+    server_username: str | None = Field(default=None, description="Name of basic.")
+    server_password: SecretStr | None = Field(default=None, description="Password of basic.")
+    smart_client_id: str | None = Field(
+        default=None, description="What the FHIR server's authorization server calls this client."
+    )
+    smart_key: Path | None = Field(
+        default=None,
+        description="Private key of SMART (PEM: EC on P-384 or RSA), made by 'fhir-coder keys smart FILE'.",
+    )
+    smart_scope: str = Field(default="system/*.cruds", description="Scopes that are asked for.")
+    smart_token_url: HttpUrl | None = Field(
+        default=None, description="Token endpoint; none: found by the server's .well-known/smart-configuration."
+    )
+    server_tls_ca: Path | None = Field(
+        default=None,
+        description="Authority (PEM) of the FHIR server's certificate; none: those that the system trusts.",
+    )
+    server_tls_certificate: Path | None = Field(
+        default=None, description="Certificate (PEM) that is shown to the FHIR server (mutual TLS)."
+    )
+    server_tls_key: Path | None = Field(default=None, description="Its private key (PEM, unencrypted).")
     delivery_connections: int = Field(
         default=4, ge=1, le=64, description="Deliveries to the FHIR server at one time; of one patient, one at a time."
     )

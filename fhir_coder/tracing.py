@@ -12,16 +12,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from opentelemetry import trace
-from opentelemetry.propagate import extract
+from opentelemetry import context, trace
+from opentelemetry.propagate import extract, inject
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from fhir_coder.errors import SettingsError
-from fhir_coder.logs import correlation
+from fhir_coder.logs import correlated, correlation
 
 Count = int | float | bool | str
 
 _NAME = "fhir_coder"
+_CORRELATION = "correlation"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -52,15 +53,34 @@ def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Count) 
 @contextmanager
 def request_span(headers: Mapping[str, str]) -> Iterator[Span]:
     """Trace an HTTP request as part of the caller's trace, where it sent one (`traceparent`)."""
-    token_context = extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
+    caller = extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
     with trace.get_tracer(_NAME).start_as_current_span(
         "fhir_coder.request",
-        context=token_context,
+        context=caller,
         kind=SpanKind.SERVER,
         record_exception=False,
         set_status_on_exception=False,
     ) as current:
         yield current
+
+
+def carrier() -> dict[str, str]:
+    """Return what another process needs to go on with what is in hand here (`continued`)."""
+    names: dict[str, str] = {}
+    inject(names)
+    known = correlation()
+    return names | ({_CORRELATION: known} if known else {})
+
+
+@contextmanager
+def continued(names: Mapping[str, str]) -> Iterator[None]:
+    """Go on, under the same name and in the same trace, with what another process of ours has in hand."""
+    token = context.attach(extract(names))
+    try:
+        with correlated(names.get(_CORRELATION)):
+            yield
+    finally:
+        context.detach(token)
 
 
 def configure_tracing() -> None:

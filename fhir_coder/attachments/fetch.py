@@ -2,7 +2,7 @@
 
 Whoever sends a document chooses its url, so the url must not make us call what only we can reach: a host is resolved
 once, its address is checked, and the connection goes to that address; redirects are not followed, the environment's
-proxies not used, and no credentials are sent.
+proxies not used, and credentials sent to the configured FHIR server alone.
 
 Source: https://hl7.org/fhir/R4/binary.html, https://cheatsheetseries.owasp.org (Server-Side Request Forgery Prevention)
 """
@@ -23,14 +23,16 @@ import httpx2
 import orjson
 
 from fhir_coder.attachments.gzip import unzipped
-from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.credentials.origin import origin_of
+from fhir_coder.credentials.server_access import ServerAccess, server_access
+from fhir_coder.errors import DeliveryError, InputError, UnsupportedError
 from fhir_coder.settings import Settings
 
-_PORTS = {"http": 80, "https": 443}
+_SCHEMES = ("http", "https")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _FHIR_JSON = ("application/fhir+json", "application/json")
 
-Origin = tuple[str, str, int]  # scheme, host, port
+_NOBODY = ServerAccess(auth=None, verify=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +52,17 @@ def fetch(url: str, accept: str, settings: Settings, *, place: str) -> Fetched:
     there is nothing there (not-found), it is refused, too large, or the server cannot be reached now (transient).
     """
     target = _absolute(url, settings, place)
-    address = _address(target, _allowed(target, settings, place), place)
-    content_type, raw = _get(target, address, accept, settings, place)
+    is_own_server = _allowed(target, settings, place)
+    address = _address(target, is_own_server, place)
+    access = server_access(settings) if is_own_server else _NOBODY
+    content_type, raw = _get(target, address, accept, settings, access, place)
     if content_type.split(";")[0].strip().lower() in _FHIR_JSON:
         return _of_json(raw, place)
     return Fetched(raw=raw, content_type=content_type or None)
 
 
 def require_allowed(url: str, settings: Settings, *, place: str) -> None:
-    """Raise what `fetch` raises for a url that leads elsewhere than the settings allow; nothing is looked up or sent."""
+    """Raise what `fetch` raises for a url that leads elsewhere than the settings allow; nothing is asked of anybody."""
     _allowed(_absolute(url, settings, place), settings, place)
 
 
@@ -105,10 +109,10 @@ def _allowed(url: httpx2.URL, settings: Settings, place: str) -> bool:
 
     Origins are compared and not the beginnings of strings: https://fhir.example.org.evil.example begins well too.
     """
-    if not url.userinfo and url.scheme in _PORTS:
-        if settings.server is not None and _origin(url) == _origin(httpx2.URL(str(settings.server))):
+    if not url.userinfo and url.scheme in _SCHEMES:
+        if settings.server is not None and origin_of(url) == origin_of(httpx2.URL(str(settings.server))):
             return True
-        if any(_origin(url) == _origin(httpx2.URL(str(each))) for each in settings.attachment_origins):
+        if any(origin_of(url) == origin_of(httpx2.URL(str(each))) for each in settings.attachment_origins):
             return False
     raise UnsupportedError(
         "the url is not on the configured FHIR server, and its server is not among the setting attachment_origins; "
@@ -117,14 +121,10 @@ def _allowed(url: httpx2.URL, settings: Settings, place: str) -> bool:
     )
 
 
-def _origin(url: httpx2.URL) -> Origin:
-    return (url.scheme, url.host.lower().rstrip("."), url.port or _PORTS.get(url.scheme, 0))
-
-
 def _address(url: httpx2.URL, is_own_server: bool, place: str) -> str:
     """Return the address to connect to; every address of the host must be one that may be called."""
     try:
-        found = socket.getaddrinfo(url.host, _origin(url)[2], type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(url.host, origin_of(url)[2], type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise InputError("the host of the url has no address now", place=place, code="transient") from None
     addresses = [str(each[4][0]) for each in found]
@@ -146,7 +146,9 @@ def _is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
-def _get(url: httpx2.URL, address: str, accept: str, settings: Settings, place: str) -> tuple[str, bytes]:
+def _get(
+    url: httpx2.URL, address: str, accept: str, settings: Settings, access: ServerAccess, place: str
+) -> tuple[str, bytes]:
     """Return the Content-Type and the body of the answer."""
     deadline = time.monotonic() + settings.attachment_seconds
     most = settings.max_body_bytes
@@ -156,14 +158,15 @@ def _get(url: httpx2.URL, address: str, accept: str, settings: Settings, place: 
         "Accept": f"{accept}, application/fhir+json;q=0.8, */*;q=0.5",
         "Accept-Encoding": "identity",
     }
+    options: dict[str, Any] = {"auth": access.auth, "verify": access.verify, "timeout": settings.delivery_timeout}
     try:
         with (
-            httpx2.Client(timeout=settings.delivery_timeout, trust_env=False, follow_redirects=False) as client,
+            httpx2.Client(trust_env=False, follow_redirects=False, **options) as client,
             client.stream(
                 "GET", url.copy_with(host=address), headers=headers, extensions={"sni_hostname": url.host}
             ) as response,
         ):
-            _require_success(response, place)
+            _require_success(response, place, has_credentials=access.auth is not None)
             for chunk in response.iter_raw():
                 body += chunk
                 if len(body) > most:
@@ -174,6 +177,8 @@ def _get(url: httpx2.URL, address: str, accept: str, settings: Settings, place: 
                     )
                 if time.monotonic() > deadline:
                     raise InputError("the server of the url is too slow", place=place, code="transient")
+    except DeliveryError as error:  # no token is to be had
+        raise InputError(str(error), place=place, code="transient") from None
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         raise InputError(
             f"the server of the url cannot be reached ({type(error).__name__}); send it again later",
@@ -188,7 +193,7 @@ def _get(url: httpx2.URL, address: str, accept: str, settings: Settings, place: 
     return response.headers.get("content-type", ""), bytes(body)
 
 
-def _require_success(response: httpx2.Response, place: str) -> None:
+def _require_success(response: httpx2.Response, place: str, *, has_credentials: bool) -> None:
     status = response.status_code
     if status == HTTPStatus.OK:
         return
@@ -196,6 +201,9 @@ def _require_success(response: httpx2.Response, place: str) -> None:
         raise UnsupportedError("the url redirects; redirects are not followed, give the final url", place=place)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise InputError("there is nothing at the url", place=place, code="not-found")
+    if status == HTTPStatus.UNAUTHORIZED and has_credentials:
+        # Not this document is at fault: all would be set aside until the credentials are right.
+        raise InputError("the server of the url wants other credentials", place=place, code="transient")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise InputError(f"the server of the url refuses it ({status})", place=place, code="forbidden")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ from urllib.parse import urlencode
 import httpx2
 import stamina
 
+from fhir_coder.credentials.server_access import server_access
 from fhir_coder.errors import DeliveryError, TransientDeliveryError
+from fhir_coder.settings import Settings
 
 Json = Mapping[str, Any]
 
@@ -87,6 +90,7 @@ class FhirClient:
         timeout: float = 30.0,
         attempts: int = 3,
         auth: httpx2.Auth | None = None,
+        verify: ssl.SSLContext | bool = True,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`attempts` counts the first one; `timeout` is in seconds; `transport` lets tests stand in for the net."""
@@ -95,12 +99,25 @@ class FhirClient:
         self._in_parts = False  # learned from the server's first refusal
         self._client = httpx2.Client(
             auth=auth,
+            verify=verify,
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
             transport=transport,
             headers={"Accept": FHIR_JSON, "Content-Type": FHIR_JSON},
         )
+
+    @classmethod
+    def of(cls, settings: Settings, *, attempts: int = 3) -> FhirClient | None:
+        """Return the server of the settings, with its credentials, or None when there is none.
+
+        Raises `SettingsError` when the credentials cannot be used.
+        """
+        if settings.server is None:
+            return None
+        access = server_access(settings)
+        timeout = settings.delivery_timeout
+        return cls(str(settings.server), timeout=timeout, attempts=attempts, auth=access.auth, verify=access.verify)
 
     def __enter__(self) -> Self:
         return self
@@ -259,6 +276,9 @@ def refusal(response: httpx2.Response) -> DeliveryError:
         message += f" ({summary})"
     if status in _CONFLICT:
         return VersionConflictError(message)
+    if status == HTTPStatus.UNAUTHORIZED:
+        # It is nobody's note that is at fault: all would be set aside until the credentials are right.
+        return TransientDeliveryError(f"{message}; check the credentials for the FHIR server (setting server_auth)")
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientDeliveryError(message, retry_after=_retry_after(response))
     if response.is_redirect:

@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
 from fhir_coder.delivery.worker import is_storage_fault, told
 from fhir_coder.errors import CodingFailedError, CodingStoppedError, FhirCoderError, TransientDeliveryError
+from fhir_coder.logs import correlated
+from fhir_coder.tracing import span
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ class Coding:
         if item is None:
             return None
         try:
-            self._code(item)
+            with correlated(f"inbox-{item.id}"), span("item", attempt=item.attempts):
+                self._code(item)
         except Exception as error:
             if not is_storage_fault(error):
                 raise
@@ -90,6 +93,7 @@ class Coding:
             self._unforeseen(item, error)
             return
         self._inbox.coded(item, coded)
+        _log.info("inbox item %d is coded, %d to be delivered", item.id, len(coded.dispatches))
         self._stored()
 
     def _unforeseen(self, item: Item, error: Exception) -> None:

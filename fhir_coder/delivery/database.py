@@ -30,8 +30,8 @@ def open_database(data_dir: Path, url: str | None = None) -> Engine:
 
     It is created, and its schema brought up to date, where needed.
 
-    Raises `SettingsError` for a wrong URL, `StorageError` for a schema newer than this program, OSError when the folder cannot be
-    written, and SQLAlchemyError when the database cannot be reached.
+    Raises `SettingsError` for a wrong URL, `StorageError` for a schema newer than this program, OSError when the
+    folder cannot be written, and SQLAlchemyError when the database cannot be reached.
     """
     engine = connect_database(data_dir, url)
     try:

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_coder.fhir.identity import document_identity, identity_of
+from fhir_coder.model import Note
+from fhir_coder.settings import Settings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
@@ -20,3 +24,21 @@ class Dispatch:
     retracts: tuple[str, ...] = ()
     # Identities under which other documents may refer to this one: its masterIdentifier, its identifiers.
     names: tuple[str, ...] = ()
+    # Identities of documents that say the same: where one of them was delivered, nothing derived is delivered again.
+    repeats: tuple[str, ...] = ()
+    # Preliminary, where that is to wait: the document alone is delivered, and nothing is taken back.
+    waits: bool = False
+
+
+def dispatch_of(note: Note, bundle: Mapping[str, Any], settings: Settings) -> Dispatch:
+    """Return the dispatch of a note's Bundle. A document that is withdrawn takes its own resources back."""
+    document = document_identity(note)
+    replaced = tuple(identity_of(each) for each in note.replaces)
+    return Dispatch(
+        bundle=bundle,
+        document=document,
+        retracts=(document,) if note.withdrawn else tuple(each for each in replaced if each != document),
+        repeats=tuple(identity_of(each) for each in note.repeats),
+        waits=settings.preliminary == "wait" and note.doc_status == "preliminary",
+        names=tuple(each for name in note.names if (each := identity_of(name)) != document),
+    )

@@ -26,6 +26,12 @@ class Gate:
         self._opens = 0.0
         self._inside = 0
 
+    @property
+    def away(self) -> bool:
+        """Whether the server took nothing lately."""
+        with self._lock:
+            return self._failures >= _CLOSES_AFTER
+
     def enter(self) -> float:
         """Return 0 when the server may be asked now (`leave` must follow), else the seconds to wait."""
         with self._lock:

@@ -117,9 +117,4 @@ def write_dispatch(dispatch: Dispatch) -> bytes:
 def read_dispatch(raw: bytes) -> Dispatch:
     """Return the dispatch that `write_dispatch` wrote."""
     content: dict[str, Any] = orjson.loads(raw)
-    return Dispatch(
-        bundle=content["bundle"],
-        document=content["document"],
-        retracts=tuple(content.get("retracts", ())),
-        names=tuple(content.get("names", ())),
-    )
+    return Dispatch(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})

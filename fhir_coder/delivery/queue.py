@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Engine,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -202,6 +203,12 @@ class Queue:
             ).one()
         return int(row[0]), int(row[1])
 
+    def oldest(self) -> float:
+        """Return how many seconds the oldest row that waits has waited; 0 when none does."""
+        with self.engine.connect().execution_options(reads=True) as connection:
+            added = connection.execute(select(func.min(self._table.c.added)).where(_is_waiting(self._table))).scalar()
+        return 0.0 if added is None else max(0.0, (utc_now() - added).total_seconds())
+
     def close(self) -> None:
         """End the claims. The engine stays open."""
         self._closing.set()
@@ -267,7 +274,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _is_waiting(table: Table) -> Any:
+def _is_waiting(table: FromClause) -> Any:
     # A literal, not a bound value: with that, SQLite would not use the index of what waits.
     return table.c.state == literal_column(f"'{WAITING}'")
 

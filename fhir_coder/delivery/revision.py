@@ -90,6 +90,8 @@ def _step(entry: Json, known: Mapping[str, Written], adoptable: Mapping[tuple[An
         return Step(act="adopt", entry=entry, row=found.popleft()) if found else Step(act="new", entry=entry)
     if row.state in ("left", "evidence"):
         return Step(act="settled", entry=entry, row=row)
+    if row.type == _PROVENANCE:
+        return Step(act="same", entry=entry, row=row)  # that it was done so remains true
     if row.state == "retracted":
         return Step(act="reinstate", entry=entry, row=row)
     return Step(act="same" if row.content == content(entry["resource"]) else "update", entry=entry, row=row)

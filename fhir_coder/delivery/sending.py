@@ -13,6 +13,8 @@ from fhir_coder.delivery.gate import Gate
 from fhir_coder.delivery.outbox import Outbox, Outgoing
 from fhir_coder.delivery.worker import is_storage_fault, told
 from fhir_coder.errors import DeliveryError, FhirCoderError, TransientDeliveryError
+from fhir_coder.logs import correlated
+from fhir_coder.tracing import span
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ class Sending:
             self._gate.leave()
             return None
         try:
-            self._send(outgoing)
+            with correlated(_correlation(outgoing)), span("delivery", attempt=outgoing.attempts):
+                self._send(outgoing)
         except Exception as error:
             if is_storage_fault(error):
                 with suppress(SQLAlchemyError):  # else it is given back when the database is there again
@@ -78,6 +81,7 @@ class Sending:
         else:
             self._gate.succeeded()
             self._outbox.sent(outgoing)
+            _log.info("outbox item %d is delivered", outgoing.id)
 
     def _try_again(self, outgoing: Outgoing, error: TransientDeliveryError, *, alone: bool) -> None:
         """`alone`: the server took others just before, so that the fault may be of this one."""
@@ -97,3 +101,9 @@ class Sending:
     def _set_aside(self, outgoing: Outgoing, reason: str) -> None:
         self._outbox.queue.fail(outgoing.row, reason)
         _log.error("outbox item %d is set aside: %s", outgoing.id, reason)
+
+
+def _correlation(outgoing: Outgoing) -> str:
+    """Under the name of the inbox item that it came of; what a caller waits for has one of its own."""
+    item = outgoing.row.values["item"]
+    return f"outbox-{outgoing.id}" if item is None else f"inbox-{item}"

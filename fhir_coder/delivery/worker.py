@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_coder.delivery.bell import Bell
 from fhir_coder.errors import FhirCoderError
+from fhir_coder.logs import in_short
 
 _log = logging.getLogger(__name__)
 
@@ -85,5 +86,5 @@ def is_storage_fault(error: Exception) -> bool:
 
 
 def told(error: Exception) -> str:
-    """Why, without PHI: our own errors hold none by contract; of others only the kind is told."""
-    return f"{type(error).__name__}: {error}" if isinstance(error, FhirCoderError) else type(error).__name__
+    """Why, without PHI: our own errors hold none by contract; of others only the kind and the place are told."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, FhirCoderError) else in_short(error)

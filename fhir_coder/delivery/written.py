@@ -94,6 +94,12 @@ class Ledger:
             known = connection.execute(statement.order_by(_NAMES.c.document)).scalars().all()
         return list(dict.fromkeys((*wanted, *known)))
 
+    def wrote(self, target: str, place: str) -> bool:
+        """Whether what is at a place ("DocumentReference/7") was written by us, whatever became of it since."""
+        statement = select(_WRITTEN.c.identity).where(_WRITTEN.c.target == target, _WRITTEN.c.place == place).limit(1)
+        with self._reading() as connection:
+            return connection.execute(statement).first() is not None
+
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reads=True)
 
@@ -126,9 +132,7 @@ class Ledger:
         gone = [*forgotten, *(row["identity"] for row in made)]
         with self._engine.begin() as connection:
             for identity in gone:
-                connection.execute(
-                    delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity == identity)
-                )
+                connection.execute(delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity == identity))
             if made:
                 connection.execute(_WRITTEN.insert(), made)
             _say(connection, target, document, list(names), list(replaces) if stands else [])

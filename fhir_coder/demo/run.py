@@ -131,10 +131,10 @@ def _send(address: tuple[str, int], message: bytes) -> str:
 def _wait_until_coded(client: httpx2.Client) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        counts = _answer(client.get("/health/ready"))["inbox"]
-        if counts["failed"]:
+        ready = _answer(client.get("/health/ready"))
+        if ready["inbox"]["failed"] or ready["outbox"]["failed"]:
             raise FhirCoderError("the message could not be coded; the service's log says why")
-        if not counts["received"]:
+        if not ready["inbox"]["waiting"] and not ready["outbox"]["waiting"]:
             return
         time.sleep(0.1)
     raise FhirCoderError("the message was not coded in time")

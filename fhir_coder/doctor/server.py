@@ -78,6 +78,8 @@ def _clock(answer: Answer, sent: datetime) -> Iterator[Finding]:
         theirs = parsedate_to_datetime(answer.headers.get("date", ""))
     except ValueError:
         return
+    if theirs.tzinfo is None:  # no date of HTTP
+        return
     # Whole seconds, and the time that the answer took: what is less than that is no difference.
     seconds = max(0.0, abs((theirs - sent).total_seconds()) - 1)
     if seconds > _WRONG:

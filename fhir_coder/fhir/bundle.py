@@ -53,15 +53,16 @@ def to_bundle(coded: CodedNote, *, ai_security_label: bool = True, recorded: dat
         ai_security_label=ai_security_label,
     )
     entries: list[Json] = [dict(entry) for entry in note.context]
-    if note.document is None:
+    if note.document is None and not note.withdrawn:
         entries.append(_entry(document_reference(note, source, own_document), own_document))
-    entries += _derived(coded, note, source)
+    if not note.withdrawn:
+        entries += _derived(coded, note, source)
     bundle: Json = {"resourceType": "Bundle", "type": "transaction"}
     return bundle | {"entry": entries} if entries else bundle
 
 
 def _derived(coded: CodedNote, note: Note, source: Source) -> list[Json]:
-    found = [(fact.identity(source.identity), fact) for fact in facts(coded.entities)]
+    found = [(fact.identity(source.identity), fact) for fact in facts(coded.entities, note.text)]
     conditions = {
         span: full_url(identity) for identity, fact in found if fact.kind == "Condition" for span in fact.spans
     }

@@ -1,8 +1,10 @@
 """The last look at a Bundle before it leaves.
 
 `fhirkit` checks the structure (elements, types, cardinality) of R4. It knows neither value sets nor invariants nor
-reference targets, so those that our resources can break are checked here by tables. Profiles are proven against a
-server in the tests; a profile of `meta.profile` is not checked here.
+reference targets, so those that our resources can break are checked by tables: the codes of
+`mappings/fhir/required_codes.csv`, the references of `mappings/fhir/reference_targets.csv`, what our own profiles
+require (profile_rules.py), the invariants of data types (data_types.py) and those of resources, here. The profiles of
+US Core and IPS are proven against a server in the tests.
 
 Nine tenths of a Bundle are our own extensions, each of one fixed shape. They are checked here and kept from `fhirkit`,
 which would spend several times the budget of a note on them.
@@ -14,14 +16,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import fhirkit
 import orjson
 
-from fhir_coder.errors import ConformanceError
-from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION
+from fhir_coder.errors import ConformanceError, TableError
+from fhir_coder.fhir.data_types import broken_invariants
+from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION, US_CORE
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
+from fhir_coder.fhir.profile_rules import broken_rules, elements
+from fhir_coder.model import UCUM
+from fhir_coder.tables import read_table, split
 
 Json = Mapping[str, Any]
 Problem = tuple[str, str]  # element, what is wrong
@@ -34,77 +42,6 @@ _REFERENCE = re.compile(
     r"(?:.*/)?(?P<type>[A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?|\?.+)", re.DOTALL
 )
 
-# Elements of type `code` with a required binding.
-_CODES: Mapping[tuple[str, str], frozenset[str]] = {
-    (resource_type, element): frozenset(codes.split())
-    for resource_type, element, codes in (
-        (
-            "MedicationStatement",
-            "status",
-            "active completed entered-in-error intended stopped on-hold unknown not-taken",
-        ),
-        (
-            "Observation",
-            "status",
-            "registered preliminary final amended corrected cancelled entered-in-error unknown",
-        ),
-        ("Device", "status", "active inactive entered-in-error unknown"),
-        ("FamilyMemberHistory", "status", "partial completed entered-in-error health-unknown"),
-        ("DocumentReference", "status", "current superseded entered-in-error"),
-        ("DocumentReference", "docStatus", "preliminary final amended entered-in-error"),
-        ("AllergyIntolerance", "type", "allergy intolerance"),
-        ("AllergyIntolerance", "category", "food medication environment biologic"),
-        ("AllergyIntolerance", "criticality", "low high unable-to-assess"),
-    )
-}
-
-# CodeableConcepts with a required binding: the system and its codes.
-_CONCEPTS: Mapping[tuple[str, str], tuple[str, frozenset[str]]] = {
-    (resource_type, element): (_HL7 + system, frozenset(codes.split()))
-    for resource_type, element, system, codes in (
-        ("Condition", "clinicalStatus", "condition-clinical", "active recurrence relapse inactive remission resolved"),
-        (
-            "Condition",
-            "verificationStatus",
-            "condition-ver-status",
-            "unconfirmed provisional differential confirmed refuted entered-in-error",
-        ),
-        ("AllergyIntolerance", "clinicalStatus", "allergyintolerance-clinical", "active inactive resolved"),
-        (
-            "AllergyIntolerance",
-            "verificationStatus",
-            "allergyintolerance-verification",
-            "unconfirmed confirmed refuted entered-in-error",
-        ),
-    )
-}
-
-# Types to which a reference may point; what is not listed may point anywhere.
-_PERSON = frozenset({"Patient", "Group"})
-_TARGETS: Mapping[tuple[str, str], frozenset[str]] = {
-    ("Condition", "subject"): _PERSON,
-    ("Condition", "encounter"): frozenset({"Encounter"}),
-    ("MedicationStatement", "subject"): _PERSON,
-    ("MedicationStatement", "context"): frozenset({"Encounter", "EpisodeOfCare"}),
-    ("Observation", "subject"): frozenset({"Patient", "Group", "Device", "Location"}),
-    ("Observation", "encounter"): frozenset({"Encounter"}),
-    ("Observation", "derivedFrom"): frozenset(
-        {
-            "DocumentReference",
-            "ImagingStudy",
-            "Media",
-            "QuestionnaireResponse",
-            "Observation",
-            "MolecularSequence",
-        }
-    ),
-    ("Device", "patient"): frozenset({"Patient"}),
-    ("FamilyMemberHistory", "patient"): frozenset({"Patient"}),
-    ("AllergyIntolerance", "patient"): frozenset({"Patient"}),
-    ("AllergyIntolerance", "encounter"): frozenset({"Encounter"}),
-    ("DocumentReference", "subject"): frozenset({"Patient", "Practitioner", "Group", "Device"}),
-}
-
 # The element that holds what was coded; its codings must name the release they came from.
 _CODED: Mapping[str, str] = {
     "Condition": "code",
@@ -113,7 +50,8 @@ _CODED: Mapping[str, str] = {
     "Device": "type",
     "AllergyIntolerance": "code",
 }
-_DERIVED = frozenset({*_CODED, "FamilyMemberHistory"})
+_DERIVED = frozenset({*_CODED, "DeviceUseStatement", "FamilyMemberHistory"})
+_LIMITS = (("referenceRange", "low"), ("referenceRange", "high"))
 _CODING = ("system", "version", "code", "display")
 _STATED = ("system", "code")
 
@@ -216,6 +154,12 @@ def _problems(resource: Json, types: Mapping[str, str]) -> Iterator[Problem]:
     yield from _references(resource, types)
     yield from _codings(resource)
     yield from _extensions("extension", resource)
+    yield from broken_invariants(_outline(resource))
+    yield from _invariants(resource)
+    yield from broken_rules(resource)
+
+
+def _invariants(resource: Json) -> Iterator[Problem]:
     match resource["resourceType"]:
         case "Condition":
             yield from _condition(resource)
@@ -223,6 +167,10 @@ def _problems(resource: Json, types: Mapping[str, str]) -> Iterator[Problem]:
             yield from _observation(resource)
         case "AllergyIntolerance":
             yield from _allergy(resource)
+        case "FamilyMemberHistory":
+            yield from _family(resource)
+        case "DocumentReference":
+            yield from _document(resource)
         case "Provenance":
             yield from _provenance(resource)
 
@@ -241,16 +189,54 @@ def _general(resource: Json) -> Iterator[Problem]:
             yield "contained", "is not referred to (dom-3)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    element: tuple[str, ...]
+    kind: str  # code; required: a concept with one of the codes; known: what is of the system is one of the codes
+    system: str
+    codes: frozenset[str]
+
+
+@cache
+def _bound() -> Mapping[str, tuple[_Binding, ...]]:
+    """Return the bindings of each resource type.
+
+    Raises `TableError` when a row has an unknown kind, or a code without a system.
+    """
+    bound: dict[str, tuple[_Binding, ...]] = {}
+    for row in read_table("fhir/required_codes.csv", ("resource", "element", "kind", "system", "codes", "source")):
+        if row["kind"] not in ("code", "required", "known") or (row["kind"] == "code") == bool(row["system"]):
+            raise TableError(f"mappings/fhir/required_codes.csv: {row['resource']}.{row['element']}: kind or system")
+        codes = frozenset(split(row["codes"]))
+        binding = _Binding(tuple(row["element"].split(".")), row["kind"], row["system"], codes)
+        bound[row["resource"]] = (*bound.get(row["resource"], ()), binding)
+    return bound
+
+
+@cache
+def _targets() -> Mapping[str, tuple[tuple[tuple[str, ...], frozenset[str]], ...]]:
+    """Return the types to which the references of each resource type may point; others may point anywhere."""
+    targets: dict[str, tuple[tuple[tuple[str, ...], frozenset[str]], ...]] = {}
+    for row in read_table("fhir/reference_targets.csv", ("resource", "element", "targets")):
+        rule = (tuple(row["element"].split(".")), frozenset(split(row["targets"])))
+        targets[row["resource"]] = (*targets.get(row["resource"], ()), rule)
+    return targets
+
+
 def _bindings(resource: Json) -> Iterator[Problem]:
-    resource_type = resource["resourceType"]
-    for (owner, element), codes in _CODES.items():
-        if owner == resource_type and element in resource:
-            value = resource[element]
-            if not codes.issuperset(value if isinstance(value, list) else (value,)):
-                yield element, "is not a code of the required value set"
-    for (owner, element), (system, codes) in _CONCEPTS.items():
-        if owner == resource_type and element in resource and not _codes(resource, element, system) & codes:
-            yield element, "is not a code of the required value set"
+    for binding in _bound().get(resource["resourceType"], ()):
+        if binding.element[0] not in resource:
+            continue
+        for value in elements(resource, binding.element):
+            if not _is_bound(value, binding):
+                yield ".".join(binding.element), "is not a code of the required value set"
+
+
+def _is_bound(value: Any, binding: _Binding) -> bool:
+    if binding.kind == "code":
+        return value in binding.codes
+    codes = {each.get("code") for each in value.get("coding", ()) if each.get("system") == binding.system}
+    return bool(codes & binding.codes) if binding.kind == "required" else codes <= binding.codes
 
 
 def _codes(resource: Json, element: str, system: str) -> set[str]:
@@ -261,18 +247,16 @@ def _codes(resource: Json, element: str, system: str) -> set[str]:
 
 
 def _references(resource: Json, types: Mapping[str, str]) -> Iterator[Problem]:
-    resource_type = resource["resourceType"]
-    for (owner, element), allowed in _TARGETS.items():
-        if owner != resource_type or element not in resource:
+    for element, allowed in _targets().get(resource["resourceType"], ()):
+        if element[0] not in resource:
             continue
-        value = resource[element]
-        for reference in value if isinstance(value, list) else (value,):
+        for reference in elements(resource, element):
             if "reference" in reference:
                 target = _target_type(reference["reference"], types)
                 if target is None:
-                    yield element, "refers to nothing: neither an entry of the Bundle nor Type/id"
+                    yield ".".join(element), "refers to nothing: neither an entry of the Bundle nor Type/id"
                 elif target not in allowed and target != "#":
-                    yield element, f"must not refer to a {target}"
+                    yield ".".join(element), f"must not refer to a {target}"
 
 
 def _target_type(reference: str, types: Mapping[str, str]) -> str | None:
@@ -324,14 +308,24 @@ def _extensions(path: str, element: Json) -> Iterator[Problem]:
 def _condition(resource: Json) -> Iterator[Problem]:
     clinical = _codes(resource, "clinicalStatus", _HL7 + "condition-clinical")
     in_error = "entered-in-error" in _codes(resource, "verificationStatus", _HL7 + "condition-ver-status")
-    is_problem = "problem-list-item" in _codes(resource, "category", _HL7 + "condition-category")
-    if "clinicalStatus" not in resource and is_problem and not in_error:
+    category = _codes(resource, "category", _HL7 + "condition-category")
+    if "clinicalStatus" not in resource and "problem-list-item" in category and not in_error:
         yield "clinicalStatus", "is required of a problem that is not entered in error (con-3)"
-    has_ended = any(name.startswith("abatement") for name in resource)
+    has_ended = any(name.lstrip("_").startswith("abatement") for name in resource)
     if has_ended and not clinical & {"inactive", "resolved", "remission"}:
         yield "clinicalStatus", "must be inactive, resolved or remission with an abatement (con-4)"
     if in_error and "clinicalStatus" in resource:
         yield "clinicalStatus", "must not stand with entered-in-error (con-5)"
+    if not category:
+        yield "category", "is neither problem-list-item nor encounter-diagnosis (US Core)"
+    if len(category) > 1 and "encounter-diagnosis" in category:
+        yield "category", "of an encounter diagnosis is that alone"
+    for stage in resource.get("stage", ()):
+        if not {"summary", "assessment"} & stage.keys():
+            yield "stage", "has neither summary nor assessment (con-1)"
+    for evidence in resource.get("evidence", ()):
+        if not {"code", "detail"} & evidence.keys():
+            yield "evidence", "has neither code nor detail (con-2)"
 
 
 def _observation(resource: Json) -> Iterator[Problem]:
@@ -348,11 +342,22 @@ def _observation(resource: Json) -> Iterator[Problem]:
             yield "component", "has neither a value nor a dataAbsentReason (vs-3)"
     if not components and "hasMember" not in resource and not _has_value(resource):
         yield "value[x]", "is missing without a dataAbsentReason (us-core-2, vs-2)"
-    quantity = resource.get("valueQuantity", {})
-    if quantity.get("system", "http://unitsofmeasure.org") != "http://unitsofmeasure.org":
-        yield "valueQuantity.system", "is not UCUM (us-core-3)"
-    if "code" in quantity and "system" not in quantity:
-        yield "valueQuantity.system", "is required with a code (qty-3)"
+    for element in (("valueQuantity",), ("component", "valueQuantity"), *_LIMITS):
+        for quantity in elements(resource, element):
+            if quantity.get("system", UCUM) != UCUM:
+                rule = "us-core-22" if element in _LIMITS else "us-core-3"
+                yield ".".join((*element, "system")), f"is not UCUM ({rule})"
+    for range_ in resource.get("referenceRange", ()):
+        if not {"low", "high", "text"} & range_.keys():
+            yield "referenceRange", "has neither low nor high nor text (obs-3)"
+    category = _codes(resource, "category", _HL7 + "observation-category")
+    if not category:
+        yield "category", "has no code of HL7's categories"
+    effective = resource.get("effectiveDateTime", "")
+    if effective and len(effective) < len("2026-03-01"):
+        yield "effectiveDateTime", "does not tell the day (us-core-1, vs-1)"
+    if "vital-signs" in category and not any(name.lstrip("_").startswith("effective") for name in resource):
+        yield "effective[x]", "is required of a vital sign"
 
 
 def _has_value(element: Json) -> bool:
@@ -365,6 +370,24 @@ def _allergy(resource: Json) -> Iterator[Problem]:
         yield "clinicalStatus", "is required unless entered in error (ait-1)"
     if "clinicalStatus" in resource and in_error:
         yield "clinicalStatus", "must not stand with entered-in-error (ait-2)"
+    for reaction in resource.get("reaction", ()):
+        if not reaction.get("manifestation"):
+            yield "reaction.manifestation", "is missing"
+
+
+def _family(resource: Json) -> Iterator[Problem]:
+    names = {name.lstrip("_") for name in resource}
+    if any(name.startswith("age") for name in names) and any(name.startswith("born") for name in names):
+        yield "age[x]", "must not stand with born[x] (fhs-1)"
+    if "estimatedAge" in names and not any(name.startswith("age") for name in names):
+        yield "estimatedAge", "must not stand without age[x] (fhs-2)"
+
+
+def _document(resource: Json) -> Iterator[Problem]:
+    claimed = resource.get("meta", {}).get("profile", ())
+    for attachment in elements(resource, ("content", "attachment")):
+        if US_CORE + "us-core-documentreference" in claimed and not {"data", "url"} & attachment.keys():
+            yield "content.attachment", "has neither data nor url (us-core-6)"
 
 
 def _provenance(resource: Json) -> Iterator[Problem]:
@@ -373,6 +396,3 @@ def _provenance(resource: Json) -> Iterator[Problem]:
         named = who.get("type") or (_target_type(who["reference"], {}) if "reference" in who else None)
         if named in {"Device", "Practitioner"} and "onBehalfOf" not in agent:
             yield "agent.onBehalfOf", "is required of a device or practitioner (provenance-1)"
-    for entity in resource.get("entity", ()):
-        if entity.get("role") not in {"derivation", "revision", "quotation", "source", "removal"}:
-            yield "entity.role", "is not a code of the required value set"

@@ -109,10 +109,10 @@ def _clinical_status(fact: Fact, has_abated: bool) -> Json:
     course = set(_course(fact).split(", "))
     if "in remission" in course:
         return fixed(_CLINICAL, "remission", "Remission")
+    if has_abated or ("resolved" in course and fact.status != "historical"):
+        return fixed(_CLINICAL, "resolved", "Resolved")
     if fact.status == "historical":
         return fixed(_CLINICAL, "inactive", "Inactive")
-    if "resolved" in course or has_abated:
-        return fixed(_CLINICAL, "resolved", "Resolved")
     return fixed(_CLINICAL, "active", "Active")
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
+from fhir_coder.fhir.units import ucum
 from fhir_coder.model import CODE_SYSTEMS, SNOMED, UCUM, Assertion, Coding, Entity
 from fhir_coder.tables import read_table
 
@@ -195,8 +196,8 @@ def quantity(value: float, code: str | None, unit: str | None = None, comparator
         result["comparator"] = comparator
     if unit or code:
         result["unit"] = unit or code
-    if code:
-        result |= {"system": UCUM, "code": code}
+    if known := ucum(code):
+        result |= {"system": UCUM, "code": known}
     return result
 
 

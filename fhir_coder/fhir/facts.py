@@ -7,7 +7,8 @@ the patient's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,6 +34,11 @@ _WRITTEN: dict[Kind, frozenset[Status]] = {
 _ABSORBED: tuple[Status, ...] = ("possible", "historical")
 _ABSORBING: frozenset[Kind] = frozenset({"Condition", "MedicationStatement", "Device", "AllergyIntolerance"})
 
+_WORD = re.compile(r"[a-z]+|\n")
+_JOINS = frozenset(
+    "and or with of to from causes caused causing gives gave cause reaction reactions develops developed gets got had "
+    "has severe mild moderate bad facial generalized diffuse skin".split()
+)
 _REACTION_REACH = 60  # characters between a substance and the reaction that is told of it
 
 _VALUE_ATTRIBUTES = ("comparator", "value", "value_text", "unit", "unit_text", "systolic", "diastolic", "date")
@@ -64,8 +70,8 @@ class Fact:
         return digest(document, self.kind, self.status, *self.key)
 
 
-def facts(entities: Iterable[Entity]) -> list[Fact]:
-    """Return the facts that are to be written, in the order of their first mention."""
+def facts(entities: Iterable[Entity], text: str) -> list[Fact]:
+    """Return the facts that are to be written, in the order of their first mention; `text` is the note's."""
     groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]] = {}
     ordered = sorted(entities, key=lambda each: (each.start, each.end))
     for entity in ordered:
@@ -77,39 +83,43 @@ def facts(entities: Iterable[Entity]) -> list[Fact]:
             groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
     _join_sides(groups)
     found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
-    return sorted(_with_reactions(found, ordered), key=lambda fact: fact.entity.start)
+    return sorted(_with_reactions(found, ordered, text), key=lambda fact: fact.entity.start)
 
 
-def _with_reactions(found: list[Fact], ordered: list[Entity]) -> list[Fact]:
-    """Add to the allergies what the substances did: "penicillin (hives)", else "hives to penicillin"."""
+def _with_reactions(found: list[Fact], ordered: list[Entity], text: str) -> list[Fact]:
+    """Add to the allergies what the substances did: "penicillin (hives, swelling)", "hives to penicillin"."""
     reactions: dict[tuple[int, int], dict[str, Entity]] = {}
+    substance: Entity | None = None  # of the reaction before
     for position, entity in enumerate(ordered):
-        if entity.attributes.get("reaction") and entity.assertion.experiencer == "patient":
-            before = next((each for each in reversed(ordered[:position]) if not each.attributes.get("reaction")), None)
-            behind = ordered[position + 1] if position + 1 < len(ordered) else None
-            near = next((each for each in (before, behind) if each and _is_near_allergy(each, entity)), None)
-            if near:
-                told = reactions.setdefault((near.start, near.end), {})
-                told.setdefault(words(entity.text).casefold(), entity)
-    if not reactions:
-        return found
-    return [
-        replace(
-            fact,
-            reactions=tuple(
-                each for mention in fact.mentions for each in reactions.get((mention.start, mention.end), {}).values()
-            ),
-        )
-        if fact.kind == "AllergyIntolerance"
-        else fact
-        for fact in found
-    ]
+        if not entity.attributes.get("reaction") or entity.assertion.experiencer != "patient":
+            continue
+        before = ordered[position - 1] if position else None
+        behind = ordered[position + 1] if position + 1 < len(ordered) else None
+        if before and _is_beside(before, entity, text):
+            substance = before if kind_of(before) == "AllergyIntolerance" else substance
+        elif behind and _is_beside(entity, behind, text) and kind_of(behind) == "AllergyIntolerance":
+            substance = behind
+        else:
+            substance = None
+        if substance:
+            told = reactions.setdefault((substance.start, substance.end), {})
+            told.setdefault(words(entity.text).casefold(), entity)
+    return [replace(fact, reactions=_reactions_of(fact, reactions)) if reactions else fact for fact in found]
 
 
-def _is_near_allergy(entity: Entity, reaction: Entity) -> bool:
-    distance = max(entity.start, reaction.start) - min(entity.end, reaction.end)
-    same = entity.sentence == reaction.sentence and distance <= _REACTION_REACH
-    return same and kind_of(entity) == "AllergyIntolerance"
+def _reactions_of(fact: Fact, reactions: Mapping[tuple[int, int], Mapping[str, Entity]]) -> tuple[Entity, ...]:
+    if fact.kind != "AllergyIntolerance":
+        return ()
+    return tuple(each for mention in fact.mentions for each in reactions.get((mention.start, mention.end), {}).values())
+
+
+def _is_beside(first: Entity, second: Entity, text: str) -> bool:
+    """Tell whether nothing stands between two entities of a sentence but what joins a substance and a reaction.
+
+    Words between may be those of another substance: "penicillin (hives), peanuts (anaphylaxis)".
+    """
+    gap = text[first.end : second.start].lower()
+    return first.sentence == second.sentence and len(gap) <= _REACTION_REACH and _JOINS.issuperset(_WORD.findall(gap))
 
 
 def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]]) -> None:

@@ -28,8 +28,15 @@ def document_identity(note: Note) -> str:
     A name alone ("visit.txt") does not: files of two patients, or in two folders, may bear the same.
     """
     if note.document:
-        return digest("reference", note.document)
+        return identity_of(note.document)
+    if note.names:  # the first is its masterIdentifier: another version of the same text has the same
+        return identity_of(note.names[0])
     return digest("text", note.id or "", note.subject or "", note.text)
+
+
+def identity_of(reference: str) -> str:
+    """Return the identity of the document to which a reference leads, in the form that `Note.document` has."""
+    return digest("reference", reference)
 
 
 def full_url(value: str) -> str:

@@ -61,6 +61,7 @@ _DOSAGE = (
     "duration_unit",
     "as_needed",
     "reason",
+    "max_per_day",
     "sig",
 )
 # Two mentions that differ in one of these give two dosages.
@@ -153,6 +154,11 @@ def _dosage(given: Given) -> Json:
         dosage["route"] = _route(given["route"])
     if "dose" in given:
         dosage["doseAndRate"] = [_dose(given)]
+    if most := given.get("max_per_day"):
+        dosage["maxDosePerPeriod"] = {
+            "numerator": quantity(most["value"], most["ucum"], most["unit"]),
+            "denominator": quantity(1, "d", "day"),
+        }
     return dosage
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from fhir_coder.fhir.elements import AI_ASSERTED, OURS, US_CORE, Json, Source, fixed, meta, unknown
+from fhir_coder.fhir.elements import AI_ASSERTED, OURS, Json, Source, fixed, meta, unknown
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
 from fhir_coder.model import Note
 
-PROFILES = (US_CORE + "us-core-provenance", OURS + "coded-provenance")
+# It meets us-core-provenance too, which is not claimed: Medplum's validator (4.5) stumbles over that profile's slices
+# and refuses whatever claims it. The tests prove it against the profile without its (optional) slices.
+PROFILE = OURS + "coded-provenance"
 
 _AGENT_TYPE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _SOFTWARE = {"system": "http://fhir-coder.org/fhir/identifier/software", "value": "fhir-coder"}
@@ -24,7 +26,7 @@ def provenance(note: Note, source: Source, targets: Sequence[str], identity: str
     reason: Json = {"text": "Derived from the text of the source document by software"}
     if source.ai_security_label:
         reason["coding"] = [dict(AI_ASSERTED)]
-    labels = meta(source, *PROFILES).get("meta", {})
+    labels = meta(source, PROFILE).get("meta", {})
     return {
         "resourceType": "Provenance",
         "meta": labels | {"tag": [{"system": IDENTIFIER_SYSTEM, "code": identity}]},

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from fhir_coder.errors import InputError, UnsupportedError
-from fhir_coder.ingest.attachment import take_text
+from fhir_coder.ingest.attachment import Taken, take_text
+from fhir_coder.ingest.document_life import read_life
 from fhir_coder.ingest.elements import checked_object, list_at, object_at, string_at
 from fhir_coder.ingest.patient import birth_date_of, sex_of
 from fhir_coder.ingest.reference import encounter_reference, patient_reference
@@ -21,6 +22,7 @@ from fhir_coder.settings import Settings
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _WITHDRAWN = "entered-in-error"
+_NOTHING = Taken(text="", origins=(), place="", passed_over=())  # is read of a document that was entered in error
 
 
 def note_from_document_reference(
@@ -37,8 +39,12 @@ def note_from_document_reference(
     Without an id, `Note.document` stays None. A subject or encounter that is contained or given by
     `urn:` cannot be referred to from outside and stays None too.
 
-    Raises `InputError` where the resource is wrong and `UnsupportedError` where it is right but not read:
-    a withdrawn document, attachments of other types or without text, a subject that is not a Patient.
+    A document that was entered in error is a note without text that takes back what it gave. One that is superseded
+    does so too; its text is read, for those who look at it.
+
+    Raises `InputError` where the resource is wrong and `UnsupportedError` where it is right but not read: attachments
+    of other types or without text, a subject that is not a Patient, and a document entered in error where the settings
+    name no place in which anything could be taken back.
     """
     if resource.get("resourceType") != "DocumentReference":
         raise InputError(
@@ -46,21 +52,22 @@ def note_from_document_reference(
             place=f"{place}.resourceType",
             code="structure",
         )
-    for name in ("status", "docStatus"):
-        if resource.get(name) == _WITHDRAWN:
-            raise UnsupportedError(
-                "the document is marked entered-in-error and is not coded; send its correction",
-                place=f"{place}.{name}",
-            )
+    in_error = next((name for name in ("status", "docStatus") if resource.get(name) == _WITHDRAWN), None)
+    if in_error and settings.out is None and settings.server is None:
+        raise UnsupportedError(
+            "the document is marked entered-in-error and is not coded; send its correction", place=f"{place}.{in_error}"
+        )
     identifier = _resource_id(resource, place)
     patient = _contained_patient(resource)
-    taken = take_text(
-        _contents(resource, place), {**(binaries or {}), **_binaries(resource)}, settings, place=f"{place}.content"
-    )
+    taken = _NOTHING
+    if in_error is None:
+        binaries = {**(binaries or {}), **_binaries(resource)}
+        taken = take_text(_contents(resource, place), binaries, settings, place=f"{place}.content")
+    life = read_life(resource, settings, place=place)
     return Note(
         text=taken.text,
         origins=taken.origins,
-        attachment=taken.place,
+        attachment=taken.place or None,
         passed_over=taken.passed_over,
         id=identifier or _master_identifier(resource, place),
         subject=_subject(resource, place),
@@ -71,6 +78,10 @@ def note_from_document_reference(
         date=_date(resource, place),
         type_code=_type_code(resource, place),
         doc_status=string_at(resource, "docStatus", place),
+        names=life.names,
+        replaces=life.replaces,
+        repeats=life.repeats,
+        withdrawn=in_error is not None or resource.get("status") == "superseded",
     )
 
 

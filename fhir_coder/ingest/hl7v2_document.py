@@ -15,6 +15,7 @@ from fhir_coder.ingest.hl7v2_encounter import Stay
 from fhir_coder.ingest.hl7v2_practitioner import Person, entries_of
 from fhir_coder.ingest.hl7v2_tables import Write
 from fhir_coder.ingest.hl7v2_types import Json, entry, filled, instant, sender
+from fhir_coder.ingest.identified import identified_url
 from fhir_coder.ingest.patient import birth_date_of, sex_of
 from fhir_coder.model import LOINC, Note, Origin, PassedOver
 
@@ -58,6 +59,7 @@ class Document:
     authors: tuple[Person, ...] = ()
     authenticator: Person | None = None
     related: tuple[Json, ...] = ()  # identifiers of what it answers: an order
+    replaces: tuple[Json, ...] = ()  # identifiers of the documents whose place it takes
     elements: Json = field(default_factory=dict)  # further elements of the DocumentReference
 
 
@@ -94,8 +96,14 @@ def note_of(case: Case, document: Document) -> Note:
         type_code=next((each["code"] for each in codings if each.get("system") == LOINC), None),
         doc_status=WITHDRAWN if withdrawn else document.doc_status,
         context=(*case.entries, *practitioners, made),
+        replaces=tuple(_url(each) for each in document.replaces if each.get("system")),
+        withdrawn=withdrawn or document.status == "superseded",
         passed_over=tuple(PassedOver(place=error.place, reason=str(error)) for error in document.unread),
     )
+
+
+def _url(identifier: Json) -> str:
+    return identified_url("DocumentReference", identifier["system"], identifier["value"])
 
 
 def message_identifier(message: Message, place: str) -> Json:

@@ -12,11 +12,12 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_tables import code_system, mapped
 from fhir_coder.ingest.hl7v2_time import to_datetime, zone_of
+from fhir_coder.ingest.identified import identified_url, search_token
 
 Json = dict[str, Any]
 
@@ -30,7 +31,8 @@ def entry(resource: Json, identifier: Json, write: Literal["create", "update"] =
     "create" leaves a resource alone that has the identifier already; "update" takes its place.
     """
     kind = resource["resourceType"]
-    token, full_url = _token(kind, identifier["system"], identifier["value"])
+    token = search_token(identifier["system"], identifier["value"])
+    full_url = identified_url(kind, identifier["system"], identifier["value"])
     if write == "update":
         request = {"method": "PUT", "url": f"{kind}?identifier={token}"}
     else:
@@ -162,18 +164,6 @@ def filled(value: Json) -> Json:
 def present(values: list[Any]) -> list[Any]:
     """Return the list without its empty parts."""
     return [value for value in values if value]
-
-
-# A sender names the same authorities, and the same patients and authors, again and again.
-@lru_cache(maxsize=4096)
-def _token(kind: str, system: str, value: str) -> tuple[str, str]:
-    """The identifier as a search parameter, and the fullUrl that follows from it."""
-    token = f"{_search_value(system)}|{_search_value(value)}"
-    return quote(token, safe=":/"), f"urn:uuid:{uuid5(NAMESPACE_URL, f'{kind}|{token}')}"
-
-
-def _search_value(value: str) -> str:
-    return re.sub(r"([\\$,|])", r"\\\1", value)
 
 
 def _authority_in(message: Message, raw: str, component: int) -> str | None:

@@ -42,6 +42,7 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
     found = read_text(message, message.segments, settings, follow=follow)
     if not found.lines and found.unread and status != WITHDRAWN:
         return Told(unread=found.unread)
+    parent = ei(message, txa, 13)
     completion = mapped("TXA-17", message.at(txa, 17))
     authenticators = people(message, txa, 10)
     msh = message.first("MSH")
@@ -60,6 +61,7 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
         written=first_time(message, [(txa, 6), (txa, 4), (msh, 7)]),
         authors=people(message, txa, 9)[:1],
         authenticator=authenticators[0] if authenticators else None,
+        replaces=(parent,) if parent and kind.relation == "replaces" else (),
         elements=_elements(message, txa, kind.relation),
     )
     return Told(notes=(note_of(case, document),), unread=found.unread)

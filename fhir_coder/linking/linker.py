@@ -142,7 +142,7 @@ class Linker:
         return {system: self._repair(query, system, certain[system]) for system in query.systems}
 
     def _repair(self, query: Query, system: str, certain: list[Candidate]) -> _Found:
-        if _is_settled(certain, _CERTAIN):
+        if _is_settled(certain, _CERTAIN) or _is_name(certain):
             return _Found(certain, None, True)
         repair = self._repaired.find(query.text, system, query.patient)
         return _Found([*certain, *repair.candidates], repair, _is_settled(repair.candidates, _REPAIRED))
@@ -175,6 +175,11 @@ class Linker:
 def _is_settled(candidates: Sequence[Candidate], score: float) -> bool:
     """Tell whether nothing better than these candidates is to be looked for."""
     return any(candidate.score >= score and not candidate.barred for candidate in candidates)
+
+
+def _is_name(candidates: Sequence[Candidate]) -> bool:
+    """Tell whether the text is a name, though perhaps of several concepts: what is only like it does not decide."""
+    return any(candidate.stage in ("exact", "normalised") and not candidate.barred for candidate in candidates)
 
 
 def _doubted(similar: Sequence[Candidate], repair: Repair) -> list[Candidate]:

@@ -91,6 +91,15 @@ _LEVEL_BEFORE = re2.compile(
 )
 _LEVEL_BEHIND = re2.compile(r"(?i)^\s+(?P<level>overdos(?:e|es|age|ages))\b")
 
+# The most that may be taken: "max 4 g/day", "not to exceed 8 tablets in 24 hours".
+_MAX = re2.compile(
+    r"(?i)\b(?:max(?:imum)?\.?|not to exceed|do not exceed|nte|no more than)\s(?:(?:daily\s)?(?:dose|dosage)\s)?"
+    r"(?:of\s)?(?P<number>\d{1,5}(?:,\d{3})?(?:\.\d{1,3})?)\s?"
+)
+_PER_DAY = re2.compile(
+    r"(?i)\s?(?:/\s?(?:d|day|24\s?h(?:ours|rs?)?)|per\s(?:day|24)|a\sday|daily|(?:in|within|every)\s24)"
+)
+
 _FARTHEST = 45  # characters between two words of a sig, or between the medication and the first
 _MOST_WORDS = 7  # and words
 _GAP_WORD = re2.compile(r"[A-Za-z]+|[;]")
@@ -147,7 +156,7 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
     Keys, each only when the text says so: `dose`, `dose_high` (numbers), `unit` (as the table calls it), `ucum`,
     `dose_level` ("high", "overdose": a dose without a number), `strength` ("500 mg"), `form`, `route`, `frequency`
     (words), `timing` (FHIR Timing.repeat), `duration` (words), `duration_value`, `duration_unit` (UCUM), `as_needed`,
-    `reason` (for which it is taken as needed), `action` (start,
+    `reason` (for which it is taken as needed), `max_per_day` (value, unit, ucum), `action` (start,
     stop, hold, increase, decrease, continue), `old_dose` and `new_dose` (value, unit, ucum) of an increase or decrease,
     `sig`, the words behind the medication as written, and `spans`, start and end of the sig and of an amount before it.
     """
@@ -177,6 +186,8 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
         sig = " ".join(behind[:reach].split()).strip(" ,;:-").removeprefix("to ")
         found["sig"] = sig
         spans["sig"] = (end + behind[:reach].index(sig.split(" ", 1)[0]), end + reach)
+    if "dose" in found and (most := _max_per_day(behind, tables.units)):
+        found["max_per_day"] = most
     action = _action(before, behind)
     if action:
         found["action"] = action
@@ -186,6 +197,18 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
         if change:
             found["old_dose"] = {"value": change[0].value, "unit": change[0].unit, "ucum": change[0].ucum}
     return found | {"spans": spans} if spans else found
+
+
+def _max_per_day(behind: str, units: Phrases[tuple[str, str]]) -> dict[str, Any] | None:
+    """Return the most that may be taken in a day: "max 4 g/day", "not to exceed 3 tablets in 24 hours"."""
+    match = _MAX.search(behind)
+    unit = units.at(behind, match.end()) if match else None
+    if not match or not unit or _SENTENCE.search(behind[: match.start()]):
+        return None
+    name, ucum = (each.removesuffix("/day").removesuffix("/d") for each in unit.meaning)
+    if (name, ucum) == unit.meaning and not _PER_DAY.match(behind[unit.end :]):
+        return None
+    return {"value": _number(match.group("number")), "unit": name, "ucum": ucum}
 
 
 def _sig(behind: str, tables: _Tables, is_cut: bool) -> list[_Amount | _Part]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -17,16 +17,16 @@ import orjson
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.errors import AccessError, FhirCoderError, InputError, UnsupportedError
 from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.ingest.text import clean_text
-from fhir_coder.logs import correlated
+from fhir_coder.logs import correlated, in_short
 from fhir_coder.model import Note
 from fhir_coder.report import as_dict
 from fhir_coder.service.access.admission import Admission
@@ -37,6 +37,7 @@ from fhir_coder.service.capability import OPERATION_FILE, capability_statement, 
 from fhir_coder.service.code_note_routes import add_code_note, job_answer
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.fhir_format import FhirFormat
+from fhir_coder.service.health import Health
 from fhir_coder.service.job_runner import JobRunner
 from fhir_coder.service.jobs import Jobs
 from fhir_coder.service.methods import HeadAsGet, Options, allowed_methods
@@ -53,8 +54,11 @@ from fhir_coder.tracing import request_span
 _log = logging.getLogger(__name__)
 
 _FHIR = "application/fhir+json"
+# FastAPI's own would put queries and the messages of exceptions into traces; ours (`fhir_coder.tracing`) does not.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _HL7 = "application/hl7-v2"
 _LONGEST_LOOKUP = 1_000  # characters
+_RETRY_SECONDS = "10"
 _STOP_SECONDS = 10.0  # for the asynchronous call that is being answered
 _ACKNOWLEDGED = {b"A": 200, b"E": 422, b"R": 400}  # by the second letter of MSA-1
 
@@ -66,10 +70,15 @@ def create_app(
 ) -> FastAPI:
     """Return the application. `worker` is None without a place to deliver to, `notified` without a FHIR server."""
     settings = desk.settings
-    jobs = Jobs(open_database(settings.data_dir), most=settings.async_calls, hours=settings.async_hours)
+    jobs = Jobs(desk.outbox.queue.engine, most=settings.async_calls, hours=settings.async_hours)
     runner, threads = JobRunner(jobs, job_answer(desk, jobs)), Threads(settings.http_waiting)
     app = FastAPI(
-        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_running(jobs, runner)
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_running(jobs, runner),
+        telemetry=_NO_TELEMETRY,
     )
     add_code_note(app, desk, jobs, runner, threads)
     _add_fhir(app, desk)
@@ -100,7 +109,6 @@ def _running(jobs: Jobs, runner: JobRunner) -> Callable[[FastAPI], AbstractAsync
             yield
         finally:
             await run_sync(runner.stop, _STOP_SECONDS)
-            jobs.close()
 
     return run
 
@@ -174,25 +182,33 @@ def _add_hl7v2(app: FastAPI, desk: Desk, receiver: Receiver) -> None:
         return Response(acknowledgement, _ACKNOWLEDGED[verdict], media_type=_HL7)
 
 
+def _count_queues(desk: Desk, inbox: Inbox) -> None:
+    metrics, outbox = desk.metrics, desk.outbox
+    with suppress(SQLAlchemyError):  # the other metrics are told all the more when the database is away
+        for state, number in inbox.counts().items():
+            metrics.inbox.labels(state).set(number)
+        for state, number in outbox.counts().items():
+            metrics.outbox.labels(state).set(number)
+        for name, queue in (("inbox", inbox.queue), ("outbox", outbox.queue)):
+            metrics.oldest.labels(name).set(queue.oldest())
+
+
 def _add_operations(app: FastAPI, desk: Desk, inbox: Inbox, worker: Workers | None) -> None:
+    health = Health(desk, inbox, worker)
+
     @app.get("/health/live")
     async def live() -> Response:
+        # That this is answered says that the event loop goes on; all else is no reason to restart the service.
         return _json({"status": "live"})
 
     @app.get("/health/ready")
     async def ready() -> Response:
-        try:
-            counts = await run_sync(inbox.counts)
-        except SQLAlchemyError:
-            return _json({"status": "the inbox cannot be read"}, status=503)
-        if worker is not None and not worker.alive:
-            return _json({"status": "the worker has ended; restart the service"}, status=503)
-        return _json({"status": "ready", "inbox": counts})
+        status, report = await run_sync(health.report)
+        return _json(report, status=status)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        for state, number in (await run_sync(inbox.counts)).items():
-            desk.metrics.inbox.labels(state).set(number)
+        await run_sync(_count_queues, desk, inbox)
         return Response(desk.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -217,7 +233,15 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
     async def ours(_: Request, error: FhirCoderError) -> Response:
         status, outcome = of_error(error)
         desk.metrics.errors.labels(outcome["issue"][0]["code"]).inc()
-        return _json(outcome, _FHIR, status)
+        return _json(outcome, _FHIR, status, {"Retry-After": _RETRY_SECONDS} if status == 503 else None)
+
+    @app.exception_handler(SQLAlchemyError)
+    async def storage(_: Request, error: SQLAlchemyError) -> Response:
+        # Its message holds the statement's values.
+        _log.error("the database cannot be used: %s", type(error).__name__)
+        desk.metrics.errors.labels("transient").inc()
+        outcome = of_status(503, "what is to be kept could not be stored; call again later")
+        return _json(outcome, _FHIR, 503, headers={"Retry-After": _RETRY_SECONDS})
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -258,7 +282,7 @@ def _add_measuring(app: FastAPI, desk: Desk) -> None:
             response = await call_next(request)
         except Exception as error:
             # Answered here, not by the framework: it would log the message, which may quote a note.
-            _log.error("a request failed: %s", type(error).__name__)
+            _log.error("a request failed: %s", in_short(error))
             desk.metrics.errors.labels("exception").inc()
             response = _json(of_status(500, "an unforeseen error; see the service's log"), _FHIR, 500)
         route = getattr(request.scope.get("route"), "path", "none")

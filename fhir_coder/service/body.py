@@ -49,7 +49,7 @@ async def read_body(request: Request, limit: int, types: Collection[str]) -> byt
 
 def _require_type(request: Request, types: Collection[str]) -> None:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise HTTPException(415, "bodies are not read compressed; send this one as it is", {"Accept-Encoding": "identity"})
+        raise HTTPException(415, "bodies are read uncompressed only", {"Accept-Encoding": "identity"})
     stated = Message()
     stated["content-type"] = request.headers.get("content-type", "")
     if not stated["content-type"]:

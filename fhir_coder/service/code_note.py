@@ -42,9 +42,7 @@ class _Parameter:
     place: str
 
 
-def read_call(
-    resource: Mapping[str, Any] | None, settings: Settings, *, note: Note | None = None
-) -> CodeNoteCall:
+def read_call(resource: Mapping[str, Any] | None, settings: Settings, *, note: Note | None = None) -> CodeNoteCall:
     """Return the call that a `resource` makes. On the instance level the `note` is given and the resource may be None.
 
     Raises `InputError` with the FHIRPath of the parameter at fault.
@@ -79,8 +77,8 @@ def _bundle_refused(resource: Mapping[str, Any]) -> InputError:
     entries = resource.get("entry")
     number = len(entries) if isinstance(entries, list) else 0
     return UnsupportedError(
-        f"the body is a Bundle of {number} entries, and one call codes one note; send each DocumentReference by itself, "
-        "or the file to 'fhir-coder code'",
+        f"the body is a Bundle of {number} entries, and one call codes one note; send each DocumentReference by "
+        "itself, or the file to 'fhir-coder code'",
         place="Bundle.entry",
     )
 

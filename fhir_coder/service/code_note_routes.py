@@ -28,7 +28,7 @@ from fhir_coder.service.body import JSON_TYPES, read_body
 from fhir_coder.service.code_note import CodeNoteCall, read_call
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.job_runner import JobRunner
-from fhir_coder.service.jobs import Job, Jobs, JobsFull, JobState
+from fhir_coder.service.jobs import Job, Jobs, JobState
 from fhir_coder.service.outcome import operation_outcome
 from fhir_coder.service.prefer import prefers_async
 from fhir_coder.service.stored_document import read_document
@@ -67,7 +67,7 @@ def add_code_note(app: FastAPI, desk: Desk, jobs: Jobs, runner: JobRunner, threa
             call = _permitted(desk, asked.call(settings), caller)
             if not prefers_async(request):
                 return Response(orjson.dumps(code_call(desk, call)), media_type=_FHIR)
-            job = _kept(jobs, caller.name, asked)
+            job = jobs.add(caller.name, orjson.dumps(asked))
             runner.wake()
             return _accepted({"Content-Location": f"{base_url(request, settings)}/fhir/jobs/{job}"})
 
@@ -104,6 +104,11 @@ def code_call(desk: Desk, call: CodeNoteCall, wanted: Callable[[], bool] = lambd
 
     Raises `InputError` and `DeliveryError`.
     """
+    if call.note.withdrawn and not call.note.text and not call.persist:
+        raise UnsupportedError(
+            "the document is marked entered-in-error and is not coded; with persist, what it gave is taken back",
+            place="DocumentReference.status",
+        )
     bundle = desk.bundle(desk.code(call.note, call.min_confidence))
     if call.persist and wanted():
         desk.deliver(call.note, bundle)
@@ -143,18 +148,6 @@ def _permitted(desk: Desk, call: CodeNoteCall, caller: Caller) -> CodeNoteCall:
         caller.require(WRITE_NOTE)
         desk.require_deliverable(call.note)
     return call
-
-
-def _kept(jobs: Jobs, owner: str, asked: _Asked) -> str:
-    try:
-        return jobs.add(owner, orjson.dumps(asked))
-    except JobsFull:
-        raise HTTPException(
-            503,
-            "as many asynchronous calls are kept as may be (async_calls); delete the answers you have, or call again "
-            "later",
-            {"Retry-After": "60"},
-        ) from None
 
 
 def _told(job: JobState | None) -> Response:

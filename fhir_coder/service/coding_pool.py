@@ -14,8 +14,10 @@ from multiprocessing.connection import Connection, wait
 
 from fhir_coder.errors import CodingFailedError, CodingStoppedError, FhirCoderError, TerminologyError
 from fhir_coder.logs import configure as configure_logs
+from fhir_coder.logs import in_short
 from fhir_coder.model import CodedNote, Note
 from fhir_coder.settings import Settings
+from fhir_coder.tracing import carrier, configure_tracing, continued
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ class _CodingProcess:
         self._pipe.close()
 
     def _ask(self, note: Note, min_confidence: float | None, seconds: float) -> object:
-        self._pipe.send((note, min_confidence))
+        self._pipe.send((note, min_confidence, carrier()))
         deadline = time.monotonic() + seconds
         while not self._pipe.poll(max(0.0, min(1.0, deadline - time.monotonic()))):
             if time.monotonic() >= deadline:
@@ -150,6 +152,7 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     configure_logs(settings)
+    configure_tracing()
     from fhir_coder.pipeline import Coder  # after OMP_NUM_THREADS is set
 
     try:
@@ -161,15 +164,16 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
     pipe.send("ready")
     while True:
         try:
-            note, min_confidence = pipe.recv()
+            note, min_confidence, names = pipe.recv()
         except EOFError:
             return
         try:
-            answer: object = coder(note, min_confidence=min_confidence)
+            with continued(names):
+                answer: object = coder(note, min_confidence=min_confidence)
         except FhirCoderError as error:
             answer = error
         except Exception as error:
-            answer = type(error).__name__  # the message may quote the note
+            answer = in_short(error)  # the message may quote the note
         pipe.send(answer)
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from fhir_coder.delivery.client import FhirClient
-from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.coding.abstention import abstention
+from fhir_coder.delivery.deliver import Deliverer
+from fhir_coder.delivery.dispatch import Dispatch, dispatch_of
 from fhir_coder.delivery.inbox import patient_key
-from fhir_coder.delivery.ndjson import NdjsonWriter
 from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.delivery.queue import FAILED, WAITING
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
-from fhir_coder.fhir.identity import document_identity
 from fhir_coder.lookup.workers import candidates
 from fhir_coder.model import Candidate, CodedNote, Note
 from fhir_coder.service.coding_pool import CodingPool
@@ -35,7 +32,7 @@ class Desk:
     """Wraps a Coder for use from several threads.
 
     Coding is work for the processor: a second thread would only make both slower, so there is one lock.
-    What came of notes leaves through the outbox, so that a FHIR server that is slow or away keeps none from being coded.
+    What came of notes leaves through the outbox, so that a FHIR server that is away keeps none from being coded.
     """
 
     def __init__(self, coder: Coder, settings: Settings, outbox: Outbox, pool: CodingPool | None = None) -> None:
@@ -46,11 +43,8 @@ class Desk:
         self._coder = coder
         self._pool = pool
         self._coding = Lock()
-        self._delivering = Lock()
-        self._writer = NdjsonWriter(settings.out) if settings.out else None
-        self._client: FhirClient | None = None
-        if settings.server:  # one attempt: the outbox knows when to make the next one
-            self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout, attempts=1)
+        # One attempt: the outbox knows when to make the next one.
+        self._deliverer = Deliverer(settings, outbox.queue.engine, attempts=1)
 
     @property
     def store(self) -> ConceptStore:
@@ -64,13 +58,20 @@ class Desk:
 
     def code(self, note: Note, min_confidence: float | None = None) -> CodedNote:
         """Return the coded note."""
-        with self.metrics.stage("code"):
-            if self._pool is not None:
-                coded = self._pool(note, min_confidence)
-            else:
-                with self._coding:
-                    coded = self._coder(note, min_confidence=min_confidence)
+        try:
+            with self.metrics.stage("code"):
+                if self._pool is not None:
+                    coded = self._pool(note, min_confidence)
+                else:
+                    with self._coding:
+                        coded = self._coder(note, min_confidence=min_confidence)
+        except Exception as error:
+            self.metrics.coding_failures.labels(type(error).__name__).inc()
+            raise
         self.metrics.notes.inc()
+        for entity in coded.entities:
+            outcome = "coded" if entity.abstained is None else abstention(entity.abstained)
+            self.metrics.entities.labels(entity.type, outcome).inc()
         return coded
 
     def lookup(self, system: str, text: str, top: int) -> tuple[Candidate, ...]:
@@ -108,7 +109,7 @@ class Desk:
     def dispatch(self, note: Note, bundle: dict[str, Any]) -> Dispatch:
         """Return what is to be delivered for a note. Raises `InputError` when it cannot be."""
         self.require_deliverable(note)
-        return Dispatch(bundle=bundle, document=document_identity(note))
+        return dispatch_of(note, bundle, self.settings)
 
     def deliver(self, note: Note, bundle: dict[str, Any]) -> None:
         """Put the Bundle of a note into the outbox, synced to the disk, and wait until it is delivered.
@@ -128,31 +129,20 @@ class Desk:
             )
 
     def send(self, dispatch: Dispatch) -> None:
-        """Write and send a dispatch of the outbox. Raises `DeliveryError` and OSError."""
-        with self._delivering, self.metrics.stage("deliver"):
-            if self.settings.out is not None:
-                self._write(self.settings.out, dispatch.bundle)
-            if self._client is not None:
-                self._client.send(dispatch.bundle)
+        """Write and send a dispatch of the outbox. Raises `DeliveryError`, SQLAlchemyError and OSError."""
+        try:
+            with self.metrics.stage("deliver"):
+                effects = self._deliverer.deliver(dispatch)
+        except TransientDeliveryError:
+            self.metrics.deliveries.labels("retry").inc()
+            raise
+        except DeliveryError:
+            self.metrics.deliveries.labels("refused").inc()
+            raise
+        self.metrics.deliveries.labels("delivered").inc()
+        for effect in effects:
+            self.metrics.revisions.labels(effect.target, effect.what).inc()
 
     def close(self) -> None:
         """Write files through to the disk and close the connections to the FHIR server."""
-        with self._delivering:
-            if self._writer is not None:
-                self._writer.close()
-            if self._client is not None:
-                self._client.close()
-
-    def _write(self, folder: Path, bundle: Mapping[str, Any]) -> None:
-        writer = self._writer or NdjsonWriter(folder)
-        # Forgotten until it has succeeded: after a fault, what it believes to be in the files may not be there.
-        self._writer = None
-        try:
-            writer.write(bundle)
-        except DeliveryError as error:
-            with suppress(OSError):  # the first fault is the one to tell
-                writer.close()
-            if isinstance(error.__cause__, OSError):  # a full disk is not the note's fault
-                raise TransientDeliveryError(str(error)) from error
-            raise
-        self._writer = writer
+        self._deliverer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
+from fhir_coder.delivery.written import Ledger
 from fhir_coder.errors import (
     CodingFailedError,
     CodingStoppedError,
@@ -19,7 +20,7 @@ from fhir_coder.errors import (
     InputError,
     TransientDeliveryError,
 )
-from fhir_coder.fhir.identity import digest
+from fhir_coder.fhir.identity import digest, identity_of
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.service.desk import Desk
 from fhir_coder.upstream.documents import Documents, Known, content_digest
@@ -35,12 +36,11 @@ _TRANSIENT = "transient"  # of an InputError: the server of an attachment is awa
 class DocumentIntake:
     """Takes in which documents are new, and deals with each of them later, when the worker hands it over."""
 
-    def __init__(self, upstream: Upstream, engine: Engine, inbox: Inbox, wake: Callable[[], None], desk: Desk) -> None:
-        """`wake` is called after documents were stored."""
+    def __init__(self, upstream: Upstream, engine: Engine, inbox: Inbox, desk: Desk) -> None:
         self._upstream = upstream
         self._documents = Documents(engine, upstream.base)
+        self._ledger = Ledger(engine)
         self._inbox = inbox
-        self._wake = wake
         self._desk = desk
 
     def notified(self, notification: Notification) -> None:
@@ -78,6 +78,9 @@ class DocumentIntake:
         new = Known(version=version_of(document), digest=content_digest(document), outcome="coded")
         if known is not None and known.outcome == "coded" and _is_unchanged(known, new):
             return self._done(identifier, new, "known")
+        if self._ledger.wrote(self._upstream.base, f"{DOCUMENT}/{identifier}"):
+            # A note that came by HL7 v2, or as bare text: it was coded before it was written there.
+            return self._done(identifier, new, "own")
         try:
             note = note_from_document_reference(document, self._desk.settings)
             dispatch = self._desk.dispatch(note, self._desk.bundle(self._desk.code(note)))
@@ -98,7 +101,11 @@ class DocumentIntake:
                 raise TransientDeliveryError("the FHIR server does not show the document (yet)")
             self._count("gone")
             raise InputError("gone: the FHIR server has no such document", place=f"{DOCUMENT}.id", code="not-found")
-        return self._done(identifier, Known(version=None, digest=None, outcome="gone"), "gone")
+        document = identity_of(f"{DOCUMENT}/{identifier}")
+        taken_back = Dispatch(
+            bundle={"resourceType": "Bundle", "type": "transaction"}, document=document, retracts=(document,)
+        )
+        return self._done(identifier, Known(version=None, digest=None, outcome="gone"), "gone", taken_back)
 
     def _done(self, identifier: str, known: Known, outcome: str, *dispatches: Dispatch) -> Coded:
         self._count(outcome)
@@ -121,7 +128,7 @@ class DocumentIntake:
         for each in stored:
             each.result()
         if stored:
-            self._wake()
+            self._inbox.queue.bell.ring()
 
     def _key_of(self, named: Named, subscription: str) -> str:
         if named.version is not None:

@@ -37,9 +37,11 @@ class FhirFormat:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        media_type = wanted_type(request.headers.getlist("accept"), request.query_params.getlist("_format"))
+        formats = request.query_params.getlist("_format")
+        media_type = wanted_type(request.headers.getlist("accept"), formats)
         if media_type is None:
-            outcome = operation_outcome("not-supported", "answers are in JSON only; accept application/fhir+json")
+            place = "_format" if formats else ""
+            outcome = operation_outcome("not-supported", "answers are in JSON only; take application/fhir+json", place)
             await Response(orjson.dumps(outcome), 406, media_type=_FHIR)(scope, receive, send)
             return
         pretty = request.query_params.get("_pretty") == "true"
@@ -87,7 +89,7 @@ class _Rendered:
 
 
 def wanted_type(accepted: Iterable[str], formats: Iterable[str]) -> str | None:
-    """Return the media type to answer with, or None when the caller takes none of ours. `_format` goes before Accept."""
+    """Return the media type to answer with, or None when the caller takes none of ours. `_format` goes first."""
     for value in formats:
         # A plus that was not escaped arrives as a space.
         return _FORMATS.get(value.partition(";")[0].strip().replace(" ", "+").lower())

@@ -22,6 +22,7 @@ def http_config(app: FastAPI, settings: Settings, grace_seconds: int) -> uvicorn
         http=CertificateProtocol,
         # Requests are not logged: their URLs may hold text.
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=grace_seconds,
@@ -43,18 +44,18 @@ def require_admission(settings: Settings) -> list[str]:
     """
     admission = Admission.from_settings(settings)
     if settings.http_tls_certificate is None and (settings.http_tls_key or settings.http_tls_client_ca):
-        raise SettingsError("setting http_tls_certificate: it is missing, and http_tls_key and http_tls_client_ca need it")
+        raise SettingsError("setting http_tls_certificate: http_tls_key and http_tls_client_ca need it")
     said = []
     if not is_loopback(settings.host):
         if admission.is_open:
-            said.append(f"HTTP: auth is \"none\": whoever reaches {settings.host} may send and read notes")
+            said.append(f'HTTP: auth is "none": whoever reaches {settings.host} may send and read notes')
         if settings.http_tls_certificate is None:
             said.append(f"HTTP: notes cross the network in clear text on {settings.host}, unless a proxy speaks TLS")
         if settings.mllp != "off" and (settings.mllp != "tls" or settings.mllp_tls_client_ca is None):
-            said.append("MLLP: nobody is asked who they are; mllp = \"tls\" with mllp_tls_client_ca asks")
-    if settings.line_protocol != "off" and not is_loopback(settings.line_host):
-        if settings.line_protocol != "tls" or settings.line_tls_client_ca is None:
-            said.append("line protocol: nobody is asked who they are; \"tls\" with line_tls_client_ca asks")
+            said.append('MLLP: nobody is asked who they are; mllp = "tls" with mllp_tls_client_ca asks')
+    lines_are_open = settings.line_protocol != "tls" or settings.line_tls_client_ca is None
+    if settings.line_protocol != "off" and lines_are_open and not is_loopback(settings.line_host):
+        said.append('line protocol: nobody is asked who they are; "tls" with line_tls_client_ca asks')
     return said
 
 

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from fhir_coder.errors import FhirCoderError
+from fhir_coder.errors import CodingStoppedError, FhirCoderError
 from fhir_coder.service.jobs import Job, Jobs
 from fhir_coder.service.outcome import of_error, operation_outcome
 
@@ -36,6 +36,11 @@ class JobRunner:
         """Begin."""
         self._thread.start()
 
+    @property
+    def runs(self) -> bool:
+        """Whether jobs are taken up."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Say that there is a job."""
         self._more.set()
@@ -52,7 +57,7 @@ class JobRunner:
             try:
                 job = self._jobs.take()
                 if job is not None:
-                    self._jobs.finish(job, *self._answered(job))
+                    self._do(job)
             except SQLAlchemyError as error:
                 _log.error("the table of jobs cannot be used: %s", type(error).__name__)
                 self._stopping.wait(_FAULT_SECONDS)
@@ -60,16 +65,23 @@ class JobRunner:
             if job is None:
                 self._more.wait(_IDLE_SECONDS)
 
+    def _do(self, job: Job) -> None:
+        try:
+            self._jobs.finish(job, *self._answered(job))
+        except CodingStoppedError:
+            self._jobs.give_back(job)
+            self._stopping.set()
+
     def _answered(self, job: Job) -> tuple[int, bytes]:
         """The status and body of the answer. Faults of any kind answer 500, as the asynchronous pattern has it."""
         if job.poisonous:
             return 500, orjson.dumps(operation_outcome("exception", "the service ended three times while coding this"))
         try:
             return 200, self._answer(job)
+        except CodingStoppedError:
+            raise
         except FhirCoderError as error:
             return 500, orjson.dumps(of_error(error)[1])
-        except SQLAlchemyError:
-            raise
         except Exception as error:  # its message may quote the note
             _log.error("a job failed: %s", type(error).__name__)
             return 500, orjson.dumps(operation_outcome("exception", "an unforeseen error; see the service's log"))

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 
 from fhir_coder.delivery.database import METADATA
+from fhir_coder.errors import QueueFullError
 
 State = Literal["waiting", "running", "answered"]
 
@@ -52,10 +53,6 @@ _JOBS = Table(
 )
 _LEASE = timedelta(minutes=10)  # a job that takes longer is taken to be another process's that died
 _MOST_ATTEMPTS = 3
-
-
-class JobsFull(Exception):
-    """As many jobs are kept as may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +93,15 @@ class Jobs:
                 connection.execute(update(_JOBS).where(_JOBS.c.state == "running").values(state="waiting"))
 
     def add(self, owner: str, request: bytes) -> str:
-        """Store a job, synced to disk, and return its id. Raises `JobsFull`."""
+        """Store a job, synced to disk, and return its id. Raises `QueueFullError` when as many are kept as may be."""
         identifier = secrets.token_urlsafe(32)
         with self._engine.begin() as connection:
             connection.execute(delete(_JOBS).where(_JOBS.c.expires <= _now()))
             if connection.execute(select(func.count()).select_from(_JOBS)).scalar_one() >= self._most:
-                raise JobsFull
+                raise QueueFullError(
+                    "as many asynchronous calls are kept as the setting async_calls allows; delete the answers "
+                    "that were read, or call again later"
+                )
             connection.execute(
                 insert(_JOBS).values(
                     id=identifier,
@@ -149,6 +149,12 @@ class Jobs:
         with self._engine.begin() as connection:
             connection.execute(update(_JOBS).where(_JOBS.c.number == job.number).values(**values))
 
+    def give_back(self, job: Job) -> None:
+        """Leave a job to be taken up at the next start: the service ends."""
+        values = {"state": "waiting", "attempts": _JOBS.c.attempts - 1}
+        with self._engine.begin() as connection:
+            connection.execute(update(_JOBS).where(_JOBS.c.number == job.number).values(**values))
+
     def find(self, owner: str, identifier: str) -> JobState | None:
         """Return how the owner's job stands, or None where there is no such job, or no longer."""
         columns = (_JOBS.c.number, _JOBS.c.state, _JOBS.c.status, _JOBS.c.answer, _JOBS.c.expires)
@@ -174,10 +180,6 @@ class Jobs:
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reads=True)
-
-    def close(self) -> None:
-        """Close the database's connections."""
-        self._engine.dispose()
 
 
 def _owned(owner: str, identifier: str) -> ColumnElement[bool]:

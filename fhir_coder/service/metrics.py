@@ -46,7 +46,35 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
+        self.revisions = Counter(
+            "fhir_coder_revisions",
+            "Resources that a later version of a document changed, took back or left to others.",
+            ["target", "what"],
+            registry=self._registry,
+        )
         self.inbox = Gauge("fhir_coder_inbox_messages", "Messages by state.", ["state"], registry=self._registry)
+        self.outbox = Gauge("fhir_coder_outbox_bundles", "Bundles by state.", ["state"], registry=self._registry)
+        self.oldest = Gauge(
+            "fhir_coder_queue_oldest_seconds",
+            "Age of the oldest that waits.",
+            ["queue"],
+            registry=self._registry,
+        )
+        self.entities = Counter(
+            "fhir_coder_entities",
+            "Entities by type and by whether a code was chosen, or else by the class of the reason.",
+            ["type", "outcome"],
+            registry=self._registry,
+        )
+        self.coding_failures = Counter(
+            "fhir_coder_coding_failures", "Notes that could not be coded, by error.", ["error"], registry=self._registry
+        )
+        self.deliveries = Counter(
+            "fhir_coder_deliveries",
+            "Attempts to deliver: delivered, to be tried again, refused for good.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self.requests = Histogram(
             "fhir_coder_request_seconds",
             "Time to answer an HTTP request.",

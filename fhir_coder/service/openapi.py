@@ -48,7 +48,7 @@ def openapi(app: FastAPI, version: str, operation: Mapping[str, Any]) -> Json:
     described = _described(operation)
     for route in app.routes:
         if isinstance(route, APIRoute):
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 paths.setdefault(route.path_format, {})[method.lower()] = described[route.path_format, method]
     return {
         "openapi": "3.1.0",
@@ -236,7 +236,11 @@ def _described(operation: Mapping[str, Any]) -> dict[tuple[str, str], Json]:
             "The answer to an asynchronous call", _BUNDLE, (202, 404), parameters=[job], also={202: _OUTCOME}
         ),
         ("/fhir/jobs/{job}", "DELETE"): _fhir_operation(
-            "Cancel an asynchronous call, or delete its answer", None, (202, 404), parameters=[job], also={202: _OUTCOME}
+            "Cancel an asynchronous call, or delete its answer",
+            None,
+            (202, 404),
+            parameters=[job],
+            also={202: _OUTCOME},
         ),
         ("/fhir/metadata", "GET"): _fhir_operation(
             "What the service does",
@@ -290,7 +294,7 @@ def _fhir_operation(
     **more: Any,
 ) -> Json:
     """An operation that answers with a resource, in the form that the caller wants."""
-    contents = None if schema is None else {media_type: schema for media_type in JSON_TYPES}
+    contents = None if schema is None else dict.fromkeys(JSON_TYPES, schema)
     operation = _operation(summary, contents, (406, *statuses), fhir=True, parameters=[*_PRETTY, *parameters], **more)
     for status, resource in (also or {}).items():
         operation["responses"][str(status)]["content"] = _contents(resource)
@@ -326,7 +330,10 @@ def _operation(
 
 
 def _lookup() -> Json:
-    candidate: Json = {"type": "object", "required": ["system", "code", "display", "version", "score", "matched", "stage"]}
+    candidate: Json = {
+        "type": "object",
+        "required": ["system", "code", "display", "version", "score", "matched", "stage"],
+    }
     answer: Json = {
         "type": "object",
         "required": ["text", "candidates"],
@@ -338,7 +345,12 @@ def _lookup() -> Json:
         (422,),
         parameters=[
             {"name": "system", "in": "query", "required": True, "schema": {"enum": list(CODE_SYSTEMS)}},
-            {"name": "text", "in": "query", "required": True, "schema": {"type": "string", "pattern": "\\S", "maxLength": 1000}},
+            {
+                "name": "text",
+                "in": "query",
+                "required": True,
+                "schema": {"type": "string", "pattern": "\\S", "maxLength": 1000},
+            },
             {"name": "top", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 50}},
         ],
     )
@@ -381,6 +393,4 @@ def _query(kinds: Kinds) -> list[Json]:
         "boolean": {"enum": ["true", "false"]},
         "integer": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
     }
-    return [
-        {"name": name, "in": "query", "schema": schemas[kind]} for name, kind in kinds.items() if kind in schemas
-    ]
+    return [{"name": name, "in": "query", "schema": schemas[kind]} for name, kind in kinds.items() if kind in schemas]

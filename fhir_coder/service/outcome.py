@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_coder.errors import AccessError, DeliveryError, FhirCoderError, InputError, TransientDeliveryError
+from fhir_coder.errors import (
+    AccessError,
+    CodingStoppedError,
+    DeliveryError,
+    FhirCoderError,
+    InputError,
+    QueueFullError,
+    TransientDeliveryError,
+)
 
 # By FHIR issue type; what is well-formed but cannot be used is 422.
 _STATUS = {"structure": 400, "not-found": 404, "too-long": 413, "transient": 503}
@@ -47,7 +55,9 @@ def of_error(error: FhirCoderError) -> tuple[int, dict[str, Any]]:
     """Return the HTTP status and the OperationOutcome of one of our errors; 502 and 503 speak of the FHIR server."""
     if isinstance(error, InputError):
         return _STATUS.get(error.code, _UNUSABLE), operation_outcome(error.code, str(error), error.place)
-    if isinstance(error, TransientDeliveryError):
+    if isinstance(error, QueueFullError):
+        return 503, operation_outcome("throttled", str(error))
+    if isinstance(error, TransientDeliveryError | CodingStoppedError):
         return 503, operation_outcome("transient", str(error))
     if isinstance(error, DeliveryError):
         return 502, operation_outcome("exception", str(error))

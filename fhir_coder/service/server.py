@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -25,8 +26,11 @@ from fhir_coder.prepare import prepare
 from fhir_coder.service.app import create_app
 from fhir_coder.service.coding_pool import CodingPool
 from fhir_coder.service.desk import Desk
+from fhir_coder.service.document_intake import KIND as DOCUMENT_KIND
+from fhir_coder.service.http_server import http_config, require_admission, scheme
 from fhir_coder.service.mllp import MllpServer
 from fhir_coder.service.receiver import KIND, Receiver, code_item
+from fhir_coder.service.upstream_service import UpstreamService, upstream_service
 from fhir_coder.service.workers import Handle, Workers
 from fhir_coder.settings import Settings
 from fhir_coder.tracing import configure_tracing
@@ -54,6 +58,8 @@ def run(settings: Settings) -> None:
     """
     configure_logs(settings)
     configure_tracing()
+    for said in require_admission(settings):
+        print(said, file=sys.stderr, flush=True)
     database = settings.database.get_secret_value() if settings.database else None
     engine = open_database(settings.data_dir, database)
     inbox, outbox = Inbox(engine), Outbox(engine)
@@ -64,12 +70,15 @@ def run(settings: Settings) -> None:
         if pool is not None:
             pool.wait_until_ready()
         # Without a place to deliver to, messages wait in the inbox for a start with one.
-        workers = Workers(settings, inbox, outbox, _handlers(desk), desk.send) if desk.delivers else None
+        upstream = upstream_service(desk, engine, inbox)
+        workers = Workers(settings, inbox, outbox, _handlers(desk, upstream), desk.send) if desk.delivers else None
         receiver = Receiver(inbox, inbox.queue.bell.ring, settings, desk.metrics)
         try:
             line_workers = _line_workers(settings, desk, stack)
-            asyncio.run(_serve(settings, desk, receiver, inbox, workers, line_workers))
+            asyncio.run(_serve(settings, desk, receiver, inbox, workers, line_workers, upstream))
         finally:
+            if upstream is not None:
+                upstream.close()
             _stop(desk, inbox, workers, pool)
 
 
@@ -83,9 +92,10 @@ def _coding_pool(settings: Settings, stack: ExitStack) -> CodingPool | None:
     return pool
 
 
-def _handlers(desk: Desk) -> Mapping[str, Handle]:
+def _handlers(desk: Desk, upstream: UpstreamService | None) -> Mapping[str, Handle]:
     """Return what codes the items of the inbox, by their kind."""
-    return {KIND: partial(code_item, desk=desk)}
+    handlers: dict[str, Handle] = {KIND: partial(code_item, desk=desk)}
+    return handlers if upstream is None else {**handlers, DOCUMENT_KIND: upstream.intake.code}
 
 
 def _stop(desk: Desk, inbox: Inbox, workers: Workers | None, pool: CodingPool | None) -> None:
@@ -118,6 +128,7 @@ async def _serve(
     inbox: Inbox,
     worker: Workers | None,
     line_workers: Sequence[LineWorker],
+    upstream: UpstreamService | None,
 ) -> None:
     listener = _listen(settings.host, settings.port)
     mllp = MllpServer(receiver, settings)
@@ -133,16 +144,8 @@ async def _serve(
         listener.close()
         await mllp.stop()
         raise
-    http = _HttpServer(
-        uvicorn.Config(
-            create_app(desk, receiver, inbox, worker),
-            # Requests are not logged: their URLs may hold text.
-            access_log=False,
-            log_config=None,
-            log_level="warning",
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-    )
+    app = create_app(desk, receiver, inbox, worker, upstream.notified if upstream else None)
+    http = _HttpServer(http_config(app, settings, _GRACE_SECONDS))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(setattr, http, "should_exit", True))
@@ -152,9 +155,11 @@ async def _serve(
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
+        if upstream is not None:
+            upstream.sweeper.start()  # only now: the FHIR server answers a new Subscription with a notification
         port = listener.getsockname()[1]
         note = "" if worker else " (no --out or --server: HL7 v2 messages wait in the inbox)"
-        print(" ".join(("ready:", f"http://{settings.host}:{port}", *mllp_addresses)) + note, flush=True)
+        print(" ".join(("ready:", f"{scheme(settings)}://{settings.host}:{port}", *mllp_addresses)) + note, flush=True)
         if addresses:
             print(told(addresses), flush=True)
     try:

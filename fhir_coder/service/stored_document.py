@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from fhir_coder.credentials.server_access import server_access
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.ingest.json_input import parse_json
 from fhir_coder.settings import Settings
@@ -31,9 +32,11 @@ def read_document(identifier: str, settings: Settings) -> dict[str, Any]:
         raise InputError("this is not a FHIR id", place="DocumentReference.id", code="value")
     url = f"{str(settings.server).rstrip('/')}/DocumentReference/{identifier}"
     body = bytearray()
+    access = server_access(settings)
+    options: dict[str, Any] = {"auth": access.auth, "verify": access.verify, "timeout": settings.delivery_timeout}
     try:
         with (
-            httpx2.Client(timeout=settings.delivery_timeout, trust_env=False, follow_redirects=False) as client,
+            httpx2.Client(trust_env=False, follow_redirects=False, **options) as client,
             client.stream("GET", url, headers={"Accept": "application/fhir+json"}) as response,
         ):
             _require_success(response.status_code)
@@ -51,5 +54,7 @@ def _require_success(status: int) -> None:
         raise InputError("the FHIR server has no such document", place="DocumentReference.id", code="not-found")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise TransientDeliveryError(f"the FHIR server answered {status}; try again later")
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise TransientDeliveryError("the FHIR server wants other credentials; check the setting server_auth")
     if status != HTTPStatus.OK:
         raise DeliveryError(f"the FHIR server answered {status} to reading the document")

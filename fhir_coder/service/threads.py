@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from starlette.exceptions import HTTPException
+
+from fhir_coder.errors import QueueFullError
 
 _THREADS = 4  # the desk lets one code at a time; the others read, check and deliver
-_RETRY_AFTER = "5"  # seconds
 
 T = TypeVar("T")
 
@@ -25,12 +25,12 @@ class Threads:
         self._calls = 0
 
     def require_room(self) -> None:
-        """Raise `HTTPException` 503 when as many calls wait as may: before a body is read that nobody has time for."""
+        """Raise `QueueFullError` when as many calls wait as may: before a body is read that nobody has time for."""
         if self._calls >= self._most:
-            raise HTTPException(503, "too many calls wait; call again later", {"Retry-After": _RETRY_AFTER})
+            raise QueueFullError("as many calls wait as the setting http_waiting allows; call again later")
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Return what the function returns. Raises what it raises, and `HTTPException` 503 as `require_room` does."""
+        """Return what the function returns. Raises what it raises, and `QueueFullError` as `require_room` does."""
         self.require_room()
         self._calls += 1
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -33,8 +32,8 @@ class UpstreamService:
             self.upstream.close()
 
 
-def upstream_service(desk: Desk, engine: Engine, inbox: Inbox, wake: Callable[[], None]) -> UpstreamService | None:
-    """Return the parts, or None when there is no FHIR server. `wake` tells the worker that there are documents.
+def upstream_service(desk: Desk, engine: Engine, inbox: Inbox) -> UpstreamService | None:
+    """Return the parts, or None when there is no FHIR server.
 
     Raises `SettingsError` when `subscribe` is on and cannot be followed.
     """
@@ -44,7 +43,7 @@ def upstream_service(desk: Desk, engine: Engine, inbox: Inbox, wake: Callable[[]
     if upstream is None:
         return None
     progress = Progress(engine, upstream.base)
-    intake = DocumentIntake(upstream, engine, inbox, wake, desk)
+    intake = DocumentIntake(upstream, engine, inbox, desk)
     sweep = Sweep(upstream, progress, intake.found)
     keeper = Keeper(upstream, wanted) if wanted else None
 

@@ -41,14 +41,14 @@ class Workers:
         self._settings = settings
         self._purged = 0.0
         sent_to = settings.delivery_connections if settings.out is None else 1  # a file has one writer
-        gate = Gate()
+        self._gate = Gate()
         coding = Coding(
             inbox,
             lambda item: _handler(handlers, item)(item),
             outbox.queue.bell.ring,
             interruptions=_INTERRUPTIONS if settings.coding_workers else TRIES,
         )
-        sending = Sending(outbox, deliver, gate)
+        sending = Sending(outbox, deliver, self._gate)
         self._coders = [
             Worker(f"coding-{number}", coding.step, inbox.queue.bell) for number in range(settings.coding_workers or 1)
         ]
@@ -69,12 +69,18 @@ class Workers:
         """Whether all of them run."""
         return all(worker.alive for worker in self._all)
 
+    @property
+    def server_away(self) -> bool:
+        """Whether the FHIR server, or the folder, took nothing lately."""
+        return self._gate.away
+
     def stop(self, seconds: float) -> bool:
         """Finish what is in hand and end. Return False when that took longer than so many seconds."""
         deadline = time.monotonic() + seconds
         for worker in self._all:
             worker.begin_stop()
-        return all([worker.stop(max(0.0, deadline - time.monotonic())) for worker in self._all])
+        ended = [worker.stop(max(0.0, deadline - time.monotonic())) for worker in self._all]
+        return all(ended)
 
     @property
     def _all(self) -> list[Worker]:

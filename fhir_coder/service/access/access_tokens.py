@@ -14,7 +14,7 @@ from joserfc.errors import ExpiredTokenError, JoseError
 
 from fhir_coder.errors import AccessError, SettingsError
 from fhir_coder.service.access.caller import Caller
-from fhir_coder.service.access.issuer_keys import IssuerKeys, IssuerUnavailable, PublicKey
+from fhir_coder.service.access.issuer_keys import IssuerKeys, IssuerUnavailableError, PublicKey
 from fhir_coder.service.access.scopes import Scopes
 from fhir_coder.settings import Settings
 
@@ -64,7 +64,7 @@ class AccessTokens:
             self._claims.validate(claims)
         except ExpiredTokenError:
             raise AccessError("the token has expired; get a new one", kind="expired") from None
-        except IssuerUnavailable:
+        except IssuerUnavailableError:
             raise AccessError("the issuer's keys cannot be had; try again later", kind="transient") from None
         except (JoseError, ValueError, TypeError, KeyError, binascii.Error) as error:
             _log.info("a token was refused: %s", type(error).__name__)

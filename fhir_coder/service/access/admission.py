@@ -33,6 +33,7 @@ class Admission:
     tokens: AccessTokens | None
     certificates: bool
     certificate_names: frozenset[str]  # empty: any that the authority issued
+    notifications_bear_a_secret: bool  # which their route checks: FHIR servers can send no other credential
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Admission:
@@ -46,12 +47,13 @@ class Admission:
             tokens=AccessTokens.from_settings(settings),
             certificates=settings.http_tls_client_ca is not None,
             certificate_names=frozenset(settings.http_tls_client_names),
+            notifications_bear_a_secret=settings.subscription_secret is not None,
         )
         if admission.certificate_names and not admission.certificates:
-            raise SettingsError("setting http_tls_client_names: it needs http_tls_client_ca, whose certificates have names")
+            raise SettingsError("setting http_tls_client_names: it needs http_tls_client_ca")
         if settings.auth == "none" and not admission.is_open:
             raise SettingsError(
-                "setting auth: 'none' lets everybody in, but api_keys, oidc_issuer or http_tls_client_ca asks who calls; "
+                "setting auth: 'none' lets everybody in, but api_keys, oidc_issuer or http_tls_client_ca asks who; "
                 "leave one or the other out"
             )
         if settings.auth != "none" and admission.is_open and not is_loopback(settings.host):
@@ -128,4 +130,6 @@ def _require_no_foreign_page(request: Request) -> None:
     for origin in request.headers.getlist("origin"):
         host = urlsplit(origin).hostname if origin.startswith(("http://", "https://")) else None
         if host is None or not is_loopback(host):
-            raise AccessError("pages of other sites may not call; set api_keys and have a server call", kind="forbidden")
+            raise AccessError(
+                "pages of other sites may not call; set api_keys and have a server call", kind="forbidden"
+            )

@@ -108,7 +108,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
             for each in read["keys"]
         )
     except (KeyError, TypeError) as error:
-        raise SettingsError(f"setting api_keys: {path} is no file of keys; make one by 'fhir-coder keys add'") from error
+        raise SettingsError(f"setting api_keys: {path} is none of ours; make one by 'fhir-coder keys add'") from error
     if not all(_SHA256.fullmatch(each.sha256) for each in keys):
         raise SettingsError(f"setting api_keys: {path} has an entry whose sha256 is none")
     return keys

@@ -30,7 +30,5 @@ class CertificateProtocol(H11Protocol):
 def names(certificate: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a certificate's holder (`ssl.SSLSocket.getpeercert`): alternative names, then common name."""
     alternative = [str(value) for kind, value in certificate.get("subjectAltName", ()) if kind in _KINDS]
-    common = [
-        str(value) for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"
-    ]
+    common = [str(value) for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"]
     return tuple(dict.fromkeys((*common, *alternative)))

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_coder.errors import AccessError
 from fhir_coder.service.access.admission import Admission
-from fhir_coder.service.access.needs import OPEN, need_of
+from fhir_coder.service.access.needs import OPEN, is_notification, need_of
 
 Refuse = Callable[[AccessError], Response]
 
@@ -31,7 +31,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] not in OPEN:
+        if not self._is_open(scope["path"]):
             request = Request(scope)
             try:
                 caller = await self._admission.caller(request)
@@ -46,6 +46,9 @@ class Guard:
                 return
             scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in OPEN or (self._admission.notifications_bear_a_secret and is_notification(path))
 
 
 def _routes(scope: Scope) -> set[str]:

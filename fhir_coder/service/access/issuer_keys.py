@@ -33,7 +33,7 @@ _SHORTEST_RSA = 2048  # bits
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class IssuerUnavailable(Exception):
+class IssuerUnavailableError(Exception):
     """The issuer's keys are not known and cannot be fetched."""
 
 
@@ -57,12 +57,12 @@ class IssuerKeys:
         self._tried: float | None = None
 
     def find(self, kid: str) -> PublicKey | None:
-        """Return the key of that id, or None when the issuer has none. Raises `IssuerUnavailable`."""
+        """Return the key of that id, or None when the issuer has none. Raises `IssuerUnavailableError`."""
         with self._lock:
             if (self._age() > _FRESH or kid not in self._keys) and self._may_fetch():
                 self._fetch()
             if self._age() > _USABLE:
-                raise IssuerUnavailable
+                raise IssuerUnavailableError
             return self._keys.get(kid)
 
     def _age(self) -> float:
@@ -124,7 +124,11 @@ def _public_keys(jwks: Mapping[str, Any]) -> dict[str, PublicKey]:
     found: dict[str, PublicKey] = {}
     for data in jwks["keys"][:_MOST_KEYS]:
         kid = data.get("kid")
-        if not isinstance(kid, str) or data.get("use", "sig") != "sig" or "verify" not in data.get("key_ops", ["verify"]):
+        if (
+            not isinstance(kid, str)
+            or data.get("use", "sig") != "sig"
+            or "verify" not in data.get("key_ops", ["verify"])
+        ):
             continue
         try:
             key = _imported(data)

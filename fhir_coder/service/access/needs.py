@@ -40,9 +40,14 @@ _NEEDS = {
 _NOTIFICATIONS = "/fhir/subscription"
 
 
+def is_notification(path: str) -> bool:
+    """Return whether a path is one that a FHIR server's Subscriptions notify."""
+    return path == _NOTIFICATIONS or path.startswith(f"{_NOTIFICATIONS}/")
+
+
 def need_of(route: str) -> tuple[bool, Need | None]:
     """Return whether a route (its path as declared) is known, and what it needs: None is any known caller."""
-    if route.startswith(_NOTIFICATIONS):
+    if is_notification(route):
         return True, WRITE_NOTE
     if route in _CALLER_ONLY or route in OPEN:
         return True, None

@@ -52,7 +52,7 @@ def require_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(scopes)
     for scope in listed:
         if not _pairs(scope):
-            raise AccessError(f"{scope!r} is no system scope; say system/DocumentReference.cruds, system/*.rs or the like")
+            raise AccessError(f"{scope!r} is no system scope; say system/DocumentReference.cruds or the like")
     return listed
 
 

@@ -6,11 +6,9 @@ import base64
 import gzip
 import socket
 import ssl
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from pytest_httpserver import HTTPServer
 
@@ -178,13 +176,11 @@ def test_the_certificate_must_be_that_of_the_name(
     files = make_certificates(tmp_path, ["fhir.example.org"])
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ours.load_cert_chain(files.server.certificate, files.server.key)
-    trusting = ssl.create_default_context(cafile=files.authority.certificate)
-    monkeypatch.setattr(httpx2, "Client", partial(httpx2.Client, verify=trusting))
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **named: real("127.0.0.1", *rest, **named))
     with HTTPServer(ssl_context=ours) as server:
         server.expect_request("/fhir/Binary/7").respond_with_data("HTN")
-        using = settings(f"https://{host}:{server.port}/fhir")
+        using = settings(f"https://{host}:{server.port}/fhir", server_tls_ca=files.authority.certificate)
         if is_certified:
             assert fetch("Binary/7", PLAIN, using, place="x").raw == b"HTN"
         else:

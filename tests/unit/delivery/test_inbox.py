@@ -1,71 +1,147 @@
-"""The inbox: nothing is lost, nothing is taken twice."""
+"""The inbox: nothing is lost, nothing is taken twice, and patients keep their order."""
 
-import stat
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
-from fhir_coder.delivery.inbox import Inbox
-
-
-@pytest.fixture
-def inbox(tmp_path: Path):
-    opened = Inbox(tmp_path)
-    yield opened
-    opened.close()
+from fhir_coder.delivery import queue as queue_module
+from fhir_coder.delivery.database import open_database
+from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.inbox import Coded, Inbox, Item
+from fhir_coder.delivery.outbox import Outbox
 
 
-def test_messages_come_out_in_order(inbox: Inbox) -> None:
-    ids = [inbox.store("hl7v2", payload, payload.decode()) for payload in (b"a", b"b")]
-    first = inbox.take()
-    assert first is not None
-    assert (first.id, first.kind, first.payload, first.attempts) == (ids[0], "hl7v2", b"a", 1)
-    inbox.done(first)
-    second = inbox.take()
-    assert second is not None
-    assert second.payload == b"b"
-    inbox.fail(second, "why")
-    assert inbox.take() is None
-    assert inbox.counts() == {"received": 0, "coded": 1, "failed": 1}
-
-
-def test_a_message_that_comes_again_is_kept_once(inbox: Inbox) -> None:
-    assert inbox.store("hl7v2", b"a", "k") == inbox.store("hl7v2", b"a", "k")
+def take(inbox: Inbox) -> Item:
     item = inbox.take()
     assert item is not None
-    inbox.done(item)
+    return item
+
+
+def test_items_come_out_in_order(inbox: Inbox) -> None:
+    ids = [inbox.store("hl7v2", payload, payload.decode()) for payload in (b"a", b"b")]
+    first = take(inbox)
+    assert (first.id, first.kind, first.payload, first.attempts) == (ids[0], "hl7v2", b"a", 1)
+    assert inbox.coded(first, Coded())
+    second = take(inbox)
+    assert second.payload == b"b"
+    inbox.queue.fail(second.row, "why")
+    assert inbox.take() is None
+    assert inbox.counts() == {"waiting": 0, "coded": 1, "failed": 1}
+
+
+def test_an_item_that_comes_again_is_kept_once(inbox: Inbox) -> None:
+    assert inbox.store("hl7v2", b"a", "k") == inbox.store("hl7v2", b"a", "k")
+    inbox.coded(take(inbox), Coded())
     inbox.store("hl7v2", b"a", "k")
     assert inbox.take() is None
 
 
+def test_of_one_patient_one_item_at_a_time_is_in_hand(inbox: Inbox) -> None:
+    for number, patient in enumerate(("x", "x", "y", None, None)):
+        inbox.store("hl7v2", b"%d" % number, str(number), patient)
+    held = [take(inbox) for _ in range(4)]
+    assert [item.payload for item in held] == [b"0", b"2", b"3", b"4"]
+    assert inbox.take() is None
+    inbox.coded(held[0], Coded())
+    assert take(inbox).payload == b"1"
+
+
+def test_one_set_aside_or_put_back_holds_up_none_but_its_patients(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, patient in enumerate(("x", "x", "y", "y")):
+        inbox.store("hl7v2", b"%d" % number, str(number), patient)
+    inbox.queue.fail(take(inbox).row, "why")
+    waiting = inbox.queue.put_back(take(inbox).row, "away", counts=False, after=60.0)
+    assert waiting == 60.0
+    assert take(inbox).payload == b"2"
+    assert inbox.take() is None
+
+
 @pytest.mark.parametrize(("counts", "attempts"), [(True, 2), (False, 1)])
-def test_a_message_put_back_is_next_again(inbox: Inbox, counts: bool, attempts: int) -> None:
+def test_an_item_put_back_is_taken_again(inbox: Inbox, counts: bool, attempts: int) -> None:
     inbox.store("hl7v2", b"a", "a")
-    inbox.store("hl7v2", b"b", "b")
-    item = inbox.take()
-    assert item is not None
-    inbox.put_back(item, "why", counts=counts)
-    again = inbox.take()
-    assert again is not None
-    assert (again.id, again.attempts) == (item.id, attempts)
+    item = take(inbox)
+    assert inbox.queue.put_back(item.row, "why", counts=counts, after=0.0) == 0.0
+    again = take(inbox)
+    assert (again.id, again.attempts, again.row.values["delays"]) == (item.id, attempts, 1)
 
 
-def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
-    first = Inbox(tmp_path)
+def test_the_pauses_grow(inbox: Inbox) -> None:
+    inbox.store("hl7v2", b"a", "a")
+    pauses = []
+    for _ in range(10):
+        with inbox.queue.engine.begin() as connection:
+            connection.execute(text("UPDATE inbox SET not_before = NULL"))
+        pauses.append(inbox.queue.put_back(take(inbox).row, "why", counts=False))
+    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert pauses[-1] == 60.0
+
+
+def test_what_came_of_an_item_and_its_end_are_written_together(inbox: Inbox, outbox: Outbox) -> None:
+    dispatches = [Dispatch(bundle={"n": 1}, document="d", retracts=("r",), names=("m",)), Dispatch(bundle={"n": 2})]
+    inbox.store("hl7v2", b"a", "a", "x")
+    item = take(inbox)
+    with pytest.raises(ZeroDivisionError):
+        inbox.coded(item, Coded(dispatches=dispatches, record=lambda _: print(1 // 0)))
+    assert (inbox.counts()["waiting"], outbox.counts()["waiting"]) == (1, 0)
+    assert inbox.coded(item, Coded(dispatches=dispatches))
+    first = outbox.take()
+    assert first is not None
+    assert first.dispatch == dispatches[0]
+    assert outbox.take() is None  # of the same patient
+    outbox.sent(first)
+    second = outbox.take()
+    assert second is not None
+    assert second.dispatch == dispatches[1]
+
+
+def test_who_lost_the_claim_writes_nothing(
+    engine: Engine, inbox: Inbox, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", -1.0)  # it stood still for longer than that
+    inbox.store("hl7v2", b"a", "a")
+    slow = take(inbox)
+    other = Inbox(engine)
+    quick = take(other)
+    assert quick.id == slow.id
+    assert other.coded(quick, Coded(dispatches=[Dispatch(bundle={})]))
+    assert not inbox.coded(slow, Coded(dispatches=[Dispatch(bundle={})]))
+    assert outbox.counts()["waiting"] == 1
+    other.close()
+
+
+def test_claims_are_renewed_while_their_owner_lives(
+    engine: Engine, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", 0.6)
+    inbox.store("hl7v2", b"a", "a")
+    take(inbox)
+    other = Inbox(engine)
+    assert other.queue.release_gone() == 0
+    for _ in range(3):
+        inbox.queue._closing.wait(0.4)
+        assert other.take() is None
+    other.close()
+
+
+def test_what_a_process_that_is_gone_had_in_hand_can_be_taken_at_once(tmp_path: Path) -> None:
+    engine = open_database(tmp_path)
+    first = Inbox(engine)
     first.store("hl7v2", b"a", "a")
-    assert first.take() is not None  # in hand when the program ends
-    first.close()
-    second = Inbox(tmp_path)
-    item = second.take()
+    assert take(first).attempts == 1
+    first.close()  # as the system does when the process ends
+    second = Inbox(engine)
+    assert second.take() is None
+    assert second.queue.release_gone() == 1
+    assert take(second).attempts == 2
     second.close()
-    assert item is not None
-    assert (item.payload, item.attempts) == (b"a", 2)
+    engine.dispose()
 
 
-def test_commits_are_synced_and_the_file_is_the_owners_alone(inbox: Inbox, tmp_path: Path) -> None:
-    with inbox._engine.connect() as connection:
-        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
-        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
-    for file in tmp_path.iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+def test_patients_and_payloads_stand_in_no_column_in_clear(inbox: Inbox, engine: Engine) -> None:
+    inbox.store("hl7v2", b"a", "k", "CANARY")
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT * FROM inbox")).mappings().one()
+    assert "CANARY" not in str({name: value for name, value in row.items() if name != "payload"})

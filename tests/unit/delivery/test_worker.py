@@ -1,130 +1,74 @@
-"""The worker: order, three tries, patience with what is not the message's fault, and a quick end."""
+"""The worker: wakes, waits, goes on after faults, and ends quickly."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from fhir_coder.delivery import worker as worker_module
-from fhir_coder.delivery.inbox import Inbox, Item
+from fhir_coder.delivery.bell import Bell
 from fhir_coder.delivery.worker import Worker
-from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 
 
-@pytest.fixture
-def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(worker_module, "_LONGEST_PAUSE", 0.01)
-    opened = Inbox(tmp_path)
-    yield opened
-    opened.close()
+def test_it_wakes_for_the_bell_and_stops_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "POLL_SECONDS", 60.0)
+    bell, seen, idle = Bell(), [], threading.Event()
+    there = [1]
 
+    def step() -> float | None:
+        if there:
+            seen.append(there.pop())
+            return 0.0
+        idle.set()
+        return None
 
-def run(inbox: Inbox, handle: Callable[[Item], None]) -> None:
-    """Run a worker until nothing is left."""
-    worker = Worker(inbox, handle)
-    worker.start()
-    deadline = time.monotonic() + 10
-    while inbox.counts()["received"] and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert worker.stop()
-    assert not inbox.counts()["received"]
-
-
-def test_messages_are_handled_in_order(inbox: Inbox) -> None:
-    for number in range(5):
-        inbox.store("hl7v2", b"%d" % number, str(number))
-    seen: list[bytes] = []
-    run(inbox, lambda item: seen.append(item.payload))
-    assert seen == [b"0", b"1", b"2", b"3", b"4"]
-    assert inbox.counts()["coded"] == 5
-
-
-@pytest.mark.parametrize(
-    ("error", "tries"), [(InputError("no"), 1), (DeliveryError("no"), 1), (RuntimeError("CANARY"), 3)]
-)
-def test_a_poisoned_message_is_set_aside(
-    inbox: Inbox, error: Exception, tries: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    inbox.store("hl7v2", b"bad", "bad")
-    inbox.store("hl7v2", b"good", "good")
-    seen: list[bytes] = []
-
-    def handle(item: Item) -> None:
-        seen.append(item.payload)
-        if item.payload == b"bad":
-            raise error
-
-    run(inbox, handle)
-    assert seen == [b"bad"] * tries + [b"good"]
-    assert inbox.counts() == {"received": 0, "coded": 1, "failed": 1}
-    assert "CANARY" not in caplog.text
-
-
-@pytest.mark.parametrize("error", [TransientDeliveryError("away"), OSError("disk full")])
-def test_what_is_not_its_fault_is_tried_for_as_long_as_it_takes(inbox: Inbox, error: Exception) -> None:
-    inbox.store("hl7v2", b"a", "a")
-    inbox.store("hl7v2", b"b", "b")
-    seen: list[bytes] = []
-
-    def handle(item: Item) -> None:
-        seen.append(item.payload)
-        if len(seen) < 8:
-            raise error
-
-    run(inbox, handle)
-    assert seen == [b"a"] * 8 + [b"b"]
-    assert inbox.counts()["coded"] == 2
-
-
-def test_a_server_that_asks_to_wait_is_given_time(inbox: Inbox) -> None:
-    inbox.store("hl7v2", b"a", "a")
-    times: list[float] = []
-
-    def handle(item: Item) -> None:
-        times.append(time.monotonic())
-        if len(times) == 1:
-            raise TransientDeliveryError("busy", retry_after=0.2)
-
-    run(inbox, handle)
-    assert times[1] - times[0] >= 0.2
-
-
-def test_a_message_that_brings_the_program_down_is_not_tried_for_ever(inbox: Inbox) -> None:
-    inbox.store("hl7v2", b"a", "a")
-    for _ in range(3):
-        assert inbox.take() is not None  # and the program ended each time
-    run(inbox, lambda _: pytest.fail("taken a fourth time"))
-    assert inbox.counts()["failed"] == 1
-
-
-def test_it_wakes_for_a_new_message_and_stops_quickly(inbox: Inbox) -> None:
-    seen: list[bytes] = []
-    worker = Worker(inbox, lambda item: seen.append(item.payload))
+    worker = Worker("test", step, bell)
     worker.start()
     assert worker.alive
-    inbox.store("hl7v2", b"a", "a")
-    worker.wake()
-    deadline = time.monotonic() + 5
-    while not seen and time.monotonic() < deadline:
-        time.sleep(0.01)
-    start = time.monotonic()
+    assert idle.wait(5)
+    idle.clear()
+    there.append(2)
+    bell.ring()
+    assert idle.wait(5)
+    assert seen == [1, 2]
+    begun = time.monotonic()
     assert worker.stop()
-    assert time.monotonic() - start < 2
-    assert seen == [b"a"]
+    assert time.monotonic() - begun < 5
     assert not worker.alive
 
 
-def test_it_stops_during_a_pause(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 60.0)
-    inbox.store("hl7v2", b"a", "a")
+def test_a_stroke_while_nobody_listens_is_heard() -> None:
+    bell = Bell()
+    strokes = bell.strokes
+    bell.ring()
+    begun = time.monotonic()
+    bell.wait(strokes, 60)
+    assert time.monotonic() - begun < 5
 
-    def handle(item: Item) -> None:
-        raise TransientDeliveryError("away")
 
-    worker = Worker(inbox, handle)
+def test_it_goes_on_after_a_fault_and_tells_no_more_than_its_kind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 0.001)
+    tries, done = [0], threading.Event()
+
+    def step() -> float | None:
+        tries[0] += 1
+        if tries[0] < 3:
+            raise OSError("CANARY")
+        done.set()
+        return None
+
+    worker = Worker("test", step, Bell())
     worker.start()
-    time.sleep(0.1)
+    assert done.wait(5)
+    assert worker.stop()
+    assert "OSError" in caplog.text
+    assert "CANARY" not in caplog.text
+
+
+def test_it_stops_during_a_pause() -> None:
+    worker = Worker("test", lambda: 60.0, Bell())
+    worker.start()
+    time.sleep(0.05)
     assert worker.stop(5)
-    assert inbox.counts()["received"] == 1

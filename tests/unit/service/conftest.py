@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from fhir_coder.delivery.database import open_database
+from fhir_coder.delivery.gate import Gate
 from fhir_coder.delivery.inbox import Inbox
+from fhir_coder.delivery.outbox import Outbox
+from fhir_coder.delivery.sending import Sending
+from fhir_coder.delivery.worker import Worker
 from fhir_coder.errors import InputError
 from fhir_coder.model import Candidate, CodedNote, Entity, EntityType, Note
 from fhir_coder.service.app import create_app
@@ -53,22 +58,28 @@ class TinyCoder:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Any]:
     """A function that starts a service with the given settings, and with a concept store where one is given."""
-    inboxes: list[Inbox] = []
-    clients: list[TestClient] = []
+    started: list[Any] = []
 
     def start(store: ConceptStore | None = None, **given: Any) -> Any:
         settings = Settings(data_dir=tmp_path / "data", **given)
         coder = TinyCoder(store or ConceptStore([]))
-        desk = Desk(coder, settings)  # type: ignore[arg-type]
-        inbox = Inbox(settings.data_dir)
-        inboxes.append(inbox)
+        engine = open_database(settings.data_dir)
+        inbox, outbox = Inbox(engine), Outbox(engine)
+        desk = Desk(coder, settings, outbox)  # type: ignore[arg-type]
+        sender = Worker("sending", Sending(outbox, desk.send, Gate()).step, outbox.queue.bell)
+        sender.start()
         receiver = Receiver(inbox, lambda: None, settings, desk.metrics)
         client = TestClient(create_app(desk, receiver, inbox, None), raise_server_exceptions=True)
-        clients.append(client)
-        return SimpleNamespace(client=client, coder=coder, desk=desk, inbox=inbox, receiver=receiver)
+        service = SimpleNamespace(
+            client=client, coder=coder, desk=desk, inbox=inbox, outbox=outbox, receiver=receiver, sender=sender
+        )
+        started.append(service)
+        return service
 
     yield start
-    for client in clients:
-        client.close()
-    for inbox in inboxes:
-        inbox.close()
+    for service in started:
+        service.client.close()
+        service.sender.stop()
+        service.inbox.close()
+        service.outbox.close()
+        service.outbox.queue.engine.dispose()

@@ -15,7 +15,7 @@ NOTE = Note(text="HTN", subject="Patient/7")
 def test_a_full_disk_is_tried_again_and_loses_nothing(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = serve(out=tmp_path / "out").desk
+    desk = serve(out=tmp_path / "out", delivery_timeout=0.2).desk
     bundle = desk.bundle(desk.code(NOTE))
     append = NdjsonWriter._append
 
@@ -23,10 +23,10 @@ def test_a_full_disk_is_tried_again_and_loses_nothing(
         raise DeliveryError("cannot be written") from OSError("disk full")
 
     monkeypatch.setattr(NdjsonWriter, "_append", full)
-    with pytest.raises(TransientDeliveryError):
+    with pytest.raises(TransientDeliveryError, match="stored and will be delivered"):
         desk.deliver(NOTE, bundle)
     monkeypatch.setattr(NdjsonWriter, "_append", append)
-    desk.deliver(NOTE, bundle)
+    assert desk.outbox.wait_for(1, 10).state == "sent"
     desk.close()
     assert (tmp_path / "out" / "Condition.ndjson").read_text().count("\n") == 1
 
@@ -34,7 +34,8 @@ def test_a_full_disk_is_tried_again_and_loses_nothing(
 def test_a_damaged_file_is_a_lasting_fault(serve: Any, tmp_path: Path) -> None:
     desk = serve(out=tmp_path / "out").desk
     (tmp_path / "out" / "Condition.ndjson").write_text("damaged\n")
-    with pytest.raises(DeliveryError) as caught:
+    with pytest.raises(DeliveryError, match="no FHIR resource") as caught:
         desk.deliver(NOTE, desk.bundle(desk.code(NOTE)))
     assert not isinstance(caught.value, TransientDeliveryError)
+    assert desk.outbox.counts()["failed"] == 1
     desk.close()

@@ -1,10 +1,12 @@
 """A canary in the note, the names and the identifiers: it appears in no log, no error and no metric."""
 
 import logging
+import time
 from typing import Any
 
 import pytest
 
+from fhir_coder.delivery.coding import Coding
 from fhir_coder.service.receiver import code_item
 
 CANARY = "Zebrafinch"
@@ -61,16 +63,14 @@ def test_hl7v2(serve: Any, caplog: pytest.LogCaptureFixture, message: str) -> No
 
 
 def test_worker(serve: Any, caplog: pytest.LogCaptureFixture, tmp_path: Any) -> None:
-    from fhir_coder.delivery.worker import Worker
-
     caplog.set_level(logging.DEBUG)
     service = serve(out=tmp_path / "out")
     service.receiver.receive(MESSAGE.format("CRASH").encode())
-    worker = Worker(service.inbox, lambda item: code_item(item, service.desk))
-    for _ in range(3):
-        item = service.inbox.take()
-        assert item is not None
-        worker._work(item)
+    coding = Coding(service.inbox, lambda item: code_item(item, service.desk), lambda: None)
+    deadline = time.monotonic() + 20
+    while not service.inbox.counts()["failed"] and time.monotonic() < deadline:
+        coding.step()
+        time.sleep(0.05)
     assert service.inbox.counts()["failed"] == 1
     assert "RuntimeError" in caplog.text
     assert CANARY not in caplog.text

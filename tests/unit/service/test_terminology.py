@@ -326,8 +326,8 @@ def test_validate_coding_and_codeable_concept(ask: Ask) -> None:
         ),
         ("ConceptMap/$translate", {"system": SNOMED, "code": "1", "dependency": "age"}, 422, "dependency"),
         ("metadata", {"mode": "normative"}, 422, "mode"),
-        ("metadata", {"_format": "xml"}, 422, "_format"),
-        ("CodeSystem/$lookup", {"system": ICD10CM, "code": "I10", "_format": "application/fhir+xml"}, 422, "_format"),
+        ("metadata", {"_format": "xml"}, 406, "_format"),
+        ("CodeSystem/$lookup", {"system": ICD10CM, "code": "I10", "_format": "application/fhir+xml"}, 406, "_format"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
