@@ -44,7 +44,7 @@ def message(number: int, patient: int) -> bytes:
     """Return an MDM^T02 of one document that gives one Condition."""
     return (
         rf"MSH|^~\&|APP|HOSP|US|HERE|20250422||MDM^T02^MDM_T02|M{number}|P|2.5.1" + "\r"
-        f"PID|1||{patient}^^^HOSP\rTXA|1|PR|||||||||||D{number}\rOBX|1|TX|||Assessment: HTN.||||||F\r"
+        f"PID|1||{patient}^^^HOSP\rTXA|1|PR||||||||||D{number}\rOBX|1|TX|||Assessment: HTN.||||||F\r"
     ).encode()
 
 

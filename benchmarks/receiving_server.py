@@ -51,6 +51,13 @@ class Account:
         return Counter(each.get("masterIdentifier", {}).get("value", "none") for each in found)
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: clients that are killed break their connections."""
+
+
 class ReceivingServer:
     """The server. A context manager; `url` is its base."""
 
@@ -63,8 +70,7 @@ class ReceivingServer:
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._random = random.Random(7)  # noqa: S311 - faults, not secrets
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._http.daemon_threads = True
+        self._http = _QuietServer(("127.0.0.1", port), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/fhir"
 
     def __enter__(self) -> ReceivingServer:

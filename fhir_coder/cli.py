@@ -18,6 +18,7 @@ from fhir_coder.cli_doctor import doctor
 from fhir_coder.cli_evaluate import evaluate
 from fhir_coder.cli_keys import keys
 from fhir_coder.cli_lookup import benchmark, certificates, serve_lines
+from fhir_coder.cli_queue import queue
 from fhir_coder.cli_spark import spark
 from fhir_coder.cli_subscribe import subscribe
 from fhir_coder.cli_terminology import SettingsFile, terminology
@@ -41,6 +42,7 @@ app.command()(spark)
 app.command()(subscribe)
 app.command()(bulk)
 app.command()(doctor)
+app.add_typer(queue, name="queue")
 
 
 class LookupFormat(StrEnum):
@@ -66,6 +68,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # Python would print its message, which may quote a note
+        from fhir_coder.logs import describe
+
+        told = describe(error)
+        complain(f"an error that nobody foresaw, please report it: {told['error']}\n  " + "\n  ".join(told["frames"]))
+        sys.exit(1)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from fhir_coder.terminal import complain, print_json, print_table
 if TYPE_CHECKING:
     from fhir_coder.delivery.deliver import Deliverer, Effect
     from fhir_coder.delivery.dispatch import Dispatch
+    from fhir_coder.delivery.reconcile import Lookup
     from fhir_coder.ingest.intake import Intake
     from fhir_coder.model import CodedNote, Note
     from fhir_coder.pipeline import Coder
@@ -118,7 +119,7 @@ def code_paths(
             output=output,
             explain=explain,
             subject=subject,
-            sinks=_Sinks(target, stack),
+            sinks=_Sinks(target, stack, lambda system, text, top: coder.lookup(system, text, top)),
             journal=stack.enter_context(Journal(journal)) if journal else None,
             is_bulk=bool(journal or report) or len(files) > len(paths),
         )
@@ -344,9 +345,9 @@ def _bundle(coded: CodedNote, settings: Settings) -> dict[str, Any]:
 class _Sinks:
     """Where resources go besides the terminal: a folder, a FHIR server, both or none."""
 
-    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, stack: ExitStack, lookup: Lookup) -> None:
         self._needs_subject = settings.server is not None
-        self._deliverer = _deliverer(settings, stack) if settings.out or settings.server else None
+        self._deliverer = _deliverer(settings, stack, lookup) if settings.out or settings.server else None
 
     @property
     def any(self) -> bool:
@@ -369,15 +370,15 @@ class _Sinks:
             raise TransientDeliveryError(f"the delivery database is at fault ({type(error).__name__})") from None
 
 
-def _deliverer(settings: Settings, stack: ExitStack) -> Deliverer:
-    from fhir_coder.delivery.database import open_database
+def _deliverer(settings: Settings, stack: ExitStack, lookup: Lookup) -> Deliverer:
+    from fhir_coder.delivery.database import open_database_of
     from fhir_coder.delivery.deliver import Deliverer
 
     try:
-        engine = open_database(settings.data_dir, settings.database.get_secret_value() if settings.database else None)
+        engine = open_database_of(settings)
     except OSError as error:
         raise DeliveryError(f"{settings.data_dir}: cannot be written: {error.strerror}; set data_dir") from error
     stack.callback(engine.dispose)
-    deliverer = Deliverer(settings, engine)
+    deliverer = Deliverer(settings, engine, lookup=lookup)
     stack.callback(deliverer.close)
     return deliverer

@@ -102,7 +102,7 @@ def subscribe(
 def _make(upstream: Upstream, settings: Settings, days: float | None, since: str | None) -> None:
     from dataclasses import replace
 
-    from fhir_coder.delivery.database import open_database
+    from fhir_coder.delivery.database import open_database_of
     from fhir_coder.upstream.keeper import wanted_by
     from fhir_coder.upstream.progress import Progress
     from fhir_coder.upstream.subscription import subscribe as have
@@ -112,7 +112,7 @@ def _make(upstream: Upstream, settings: Settings, days: float | None, since: str
         settings = settings.model_copy(update={"subscribe": ChannelOption.REST_HOOK.value})
     wanted = wanted_by(settings)
     assert wanted is not None  # noqa: S101 - told to the type checker: it is on
-    engine = open_database(settings.data_dir, settings.database.get_secret_value() if settings.database else None)
+    engine = open_database_of(settings)
     try:
         # Before the Subscription is there, so that what happens in between is found by the service's first search.
         begin(upstream, Progress(engine, upstream.base), since)

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         "classifier (see 'fhir-coder train ner').",
     )
 
+    database_key: SecretStr | None = Field(
+        default=None,
+        description="Key that encrypts delivery.sqlite (SQLCipher), 64 hexadecimal digits: openssl rand -hex 32.",
+    )
+    database_key_file: Path | None = Field(default=None, description="File that holds this key, in place of it.")
+
     date_order: Literal["month-first", "day-first"] = Field(
         default="month-first", description="How 3/4/2024 is read: as March 4 or April 3."
     )
@@ -224,10 +230,10 @@ class Settings(BaseSettings):
         description="What is delivered of a preliminary note: what it says, marked as preliminary where FHIR has a mark, "
         "or the document alone until it is final.",
     )
-    enrich: bool = Field(
-        default=True,
-        description="Add evidence to a Condition of others that the FHIR server's chart has already, instead of writing "
-        "it a second time, and codes to entries of the chart that have words only.",
+    enrich: Literal["off", "evidence", "all"] = Field(
+        default="evidence",
+        description="What is added to the FHIR server's chart where others wrote it: nothing; to a Condition that a note "
+        "tells too, the note as evidence, instead of a second Condition; or also codes to entries with words only.",
     )
     out: Path | None = Field(default=None, description="Folder that receives the coded resources as NDJSON.")
     server: HttpUrl | None = Field(default=None, description="Base URL of the FHIR server that receives the resources.")

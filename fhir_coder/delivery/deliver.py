@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine
 
+from fhir_coder.delivery import reconcile
 from fhir_coder.delivery.client import FhirClient, Sent, VersionConflictError, resolved
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.revision import Decision, Step, content, decide, revise, taken_back, told
@@ -25,12 +26,18 @@ from fhir_coder.settings import Settings
 
 Json = Mapping[str, Any]
 Target = ServerTarget | FolderTarget
-What = Literal["update", "reinstate", "adopt", "retract", "supersede", "kept", "gone", "ignored", "waiting"]
+What = Literal[
+    "update", "reinstate", "adopt", "evidence", "retract", "supersede", "coded", "kept", "gone", "ignored", "waiting"
+]
 
 _ATTEMPTS = 4  # to make a change before somebody else makes another one
 _PROVENANCE = "Provenance"
+_EVIDENCE = {
+    False: "The source document was added as evidence",
+    True: "The source document is no evidence of it any more",
+}
 _DOCUMENT = "DocumentReference"
-_CHANGES = ("update", "reinstate", "adopt", "retract", "supersede")
+_CHANGES = ("update", "reinstate", "adopt", "evidence", "retract", "supersede")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +56,17 @@ class Deliverer:
     Deliveries about one patient must come one after another, in order: that is the outbox's part.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, *, attempts: int = 3) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, *, attempts: int = 3, lookup: reconcile.Lookup | None = None
+    ) -> None:
         """`engine` is that of `open_database`; `attempts` are made to reach a server that is away or busy.
+
+        `lookup` finds the concepts of a text (`Coder.lookup`); without it, nothing in the chart gets codes.
 
         Raises `DeliveryError` when the folder cannot be written.
         """
+        self._enrich = settings.enrich
+        self._lookup = lookup if settings.enrich == "all" else None
         self._ledger = Ledger(engine)
         self._targets: list[Target] = []
         if settings.out is not None:
@@ -84,7 +97,12 @@ class Deliverer:
                 target.send(_bundle(entries))
             return []
         entries, said = self._admitted(target, dispatch, entries)
-        return said + _Delivery(self._ledger, target, dispatch, entries).carry_out()
+        adds_evidence = self._enrich != "off" and not dispatch.waits
+        delivery = _Delivery(self._ledger, target, dispatch, entries, adds_evidence=adds_evidence)
+        effects = said + delivery.carry_out()
+        if self._lookup is not None and isinstance(target, ServerTarget):
+            effects += _code_chart(target.client, entries, self._lookup)
+        return effects
 
     def _admitted(
         self, target: Target, dispatch: Dispatch, entries: Sequence[Json]
@@ -109,7 +127,9 @@ class Deliverer:
 class _Delivery:
     """One delivery to one target."""
 
-    def __init__(self, ledger: Ledger, target: Target, dispatch: Dispatch, entries: Sequence[Json]) -> None:
+    def __init__(
+        self, ledger: Ledger, target: Target, dispatch: Dispatch, entries: Sequence[Json], *, adds_evidence: bool
+    ) -> None:
         assert dispatch.document is not None  # noqa: S101 - told to the type checker: the caller has looked
         self._ledger = ledger
         self._target = target
@@ -122,6 +142,8 @@ class _Delivery:
         self._entries = entries
         steps = revise(self._document, self._own, self._replaced, entries, withdrawn=self._withdrawn)
         self._steps = [each for each in steps if each.entry is not None] if dispatch.waits else steps
+        if adds_evidence and isinstance(target, ServerTarget):
+            self._steps = reconcile.add_evidence(target.client, self._document, self._steps)
 
     def carry_out(self) -> list[Effect]:
         """Send what is to be sent, write the ledger, and return the effects."""
@@ -151,10 +173,11 @@ class _Delivery:
         places: dict[str, str] = {}
         dropped: set[str] = set()
         for each in decisions:
-            if each.entry is None and each.step.entry is not None and each.step.row is not None:
+            # What is others' was not derived from the note, though the note is evidence of it.
+            if each.step.entry is not None and each.step.row and (each.entry is None or each.state == "evidence"):
                 url = str(each.step.entry["fullUrl"])
                 places[url] = each.step.row.place
-                dropped |= {url} if each.gone else set()
+                dropped |= {url} if each.gone or each.state == "evidence" else set()
         entries: list[Json] = []
         for entry in (each.entry for each in decisions if each.entry is not None):
             if entry["resource"]["resourceType"] == _PROVENANCE:
@@ -163,7 +186,15 @@ class _Delivery:
                     continue
                 entry = {**entry, "resource": {**entry["resource"], "target": targets}}
             entries.append({**entry, "resource": resolved(entry["resource"], places)})
-        return entries + self._told(decisions)
+        entries += self._told(decisions)
+        theirs = {
+            each.entry["fullUrl"]
+            for each in decisions
+            if each.entry and each.step.row and each.step.row.state == each.state == "evidence"
+        }
+        if ours := [entry for entry in entries if entry["fullUrl"] not in theirs]:  # theirs need not keep our rules
+            check(_bundle(ours))
+        return entries
 
     def _told(self, decisions: Sequence[Decision]) -> list[Json]:
         """The Provenances of what is changed and taken back: one for each document, activity and reason."""
@@ -172,7 +203,10 @@ class _Delivery:
             row = each.step.row
             if row is None or row.type == _DOCUMENT or each.kept or row.type == _PROVENANCE:
                 continue
-            if each.step.act == "retract":
+            if row.state == "evidence":
+                if each.step.act != "settled" and each.state == "evidence":
+                    groups.setdefault((row.document, "UPDATE", _EVIDENCE[each.step.entry is None]), []).append(row)
+            elif each.step.act == "retract":
                 groups.setdefault((row.document, "NULLIFY", each.step.reason), []).append(row)
             elif each.step.act in ("update", "reinstate") and (each.entry is None or _is_update(each.entry)):
                 reason = "A later version of the source document says it in another way"
@@ -193,9 +227,7 @@ class _Delivery:
         """Send the entries, and return by full URL what was sent and where it stands."""
         if not entries:
             return {}
-        bundle = _bundle(entries)
-        check(bundle)
-        answers = self._target.send(bundle)
+        answers = self._target.send(_bundle(entries))
         return {str(entry["fullUrl"]): (entry, sent) for entry, sent in zip(entries, answers, strict=True)}
 
     def _record(self, decisions: Sequence[Decision], sent: Mapping[str, tuple[Json, Sent]]) -> None:
@@ -208,12 +240,21 @@ class _Delivery:
             if url not in own and entry["resource"]["resourceType"] == _PROVENANCE
         ]
         replaces = [] if self._withdrawn else self._dispatch.retracts
-        adopted = [each.step.row.identity for each in decisions if each.step.act == "adopt" and each.step.row]
+        # Taken over by the row of another document, or nothing of ours any more.
+        over = [
+            each.step.row.identity
+            for each in decisions
+            if each.step.row
+            and (
+                each.step.act in ("adopt", "evidence")
+                or (each.step.act == "retract" and each.step.row.state == "evidence")
+            )
+        ]
         self._ledger.record(
             self._target.name,
             self._document,
             rows,
-            forgotten=adopted,
+            forgotten=over,
             names=self._dispatch.names,
             replaces=replaces,
             stands=not self._withdrawn,
@@ -224,6 +265,17 @@ class _Delivery:
     ) -> Written | None:
         """What the ledger has to know of a step from now on; None when that is what it knows, or nothing."""
         step, row = decision.step, decision.step.row
+        if row is not None and row.state == "evidence" and step.entry is None:
+            return None
+        if row is not None and step.act == "evidence" and step.entry is not None and decision.state == "evidence":
+            ours = {"resourceType": row.type, "evidence": step.entry["resource"].get("evidence", [])}
+            return replace(
+                row,
+                identity=str(step.entry["fullUrl"]),
+                document=self._document,
+                resource=resolved(ours, places),
+                revision=row.revision + 1,
+            )
         identity = str(step.entry["fullUrl"]) if step.entry is not None else row.identity if row else ""
         if identity in sent:
             entry, answer = sent[identity]
@@ -264,6 +316,27 @@ class _Delivery:
         what: What = "gone" if decision.gone else "kept" if decision.kept else step.act  # type: ignore[assignment]
         reason = decision.kept or step.reason
         return Effect(target=_kind(self._target), what=what, place=step.row.place, reason=reason)
+
+
+def _code_chart(client: FhirClient, entries: Sequence[Json], lookup: reconcile.Lookup) -> list[Effect]:
+    """Give codes to entries of the patient's chart that have words only."""
+    made = next((each["resource"] for each in entries if each["resource"]["resourceType"] == _PROVENANCE), None)
+    patient = reconcile.patient_of(client, entries) if made is not None else None
+    if made is None or patient is None:
+        return []
+
+    def provenance_of(place: str) -> Json:
+        identity = digest(place, _PROVENANCE, "codes")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        resource = {
+            **told(made, [place], "UPDATE", "Codes added to its words by software", identity, now),
+            "entity": [{"role": "revision", "what": {"reference": place}}],
+        }
+        return _created(resource, identity)
+
+    places = reconcile.code_texts(client, patient, lookup, provenance_of)
+    reason = "it had words only, and now has the codes that they name"
+    return [Effect(target="server", what="coded", place=place, reason=reason) for place in places]
 
 
 def _kind(target: Target) -> Literal["server", "folder"]:
@@ -311,9 +384,7 @@ def _superseded(entries: Sequence[Json]) -> list[Json]:
     ]
 
 
-def _new_row(
-    document: str, identity: str, entry: Json, answer: Sent, said: Json, places: Mapping[str, str]
-) -> Written:
+def _new_row(document: str, identity: str, entry: Json, answer: Sent, said: Json, places: Mapping[str, str]) -> Written:
     resource = resolved(entry["resource"], places)
     return Written(
         identity=identity,
@@ -333,9 +404,13 @@ def _provenance_entry(made: Json, document: str, activity: str, reason: str, row
     acts = sorted(f"{row.identity}:{row.revision}" for row in rows)
     identity = digest(document, _PROVENANCE, activity, *acts)
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    return _created(told(made, [row.place for row in rows], activity, reason, identity, now), identity)
+
+
+def _created(provenance: Json, identity: str) -> Json:
     return {
         "fullUrl": full_url(identity),
-        "resource": told(made, [row.place for row in rows], activity, reason, identity, now),
+        "resource": provenance,
         "request": {
             "method": "POST",
             "url": _PROVENANCE,

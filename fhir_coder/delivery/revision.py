@@ -28,10 +28,11 @@ from fhir_coder.fhir.elements import fixed
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
 
 Json = Mapping[str, Any]
-Act = Literal["new", "same", "settled", "update", "reinstate", "adopt", "retract", "supersede"]
+Act = Literal["new", "same", "settled", "update", "reinstate", "adopt", "evidence", "retract", "supersede"]
 """new: nothing stands yet. same: it stands as it is said. settled: it is somebody else's now, or their resource with
 our evidence. update: it says something else than before. reinstate: it was taken back and is said again. adopt: a
-replaced document gave it, and this one says it too. retract: it is not said any more. supersede: the replaced
+replaced document gave it, and this one says it too. evidence: the chart has it from others; the document becomes
+evidence of theirs (`reconcile`). retract: it is not said any more. supersede: the replaced
 document itself."""
 
 _DOCUMENT = "DocumentReference"
@@ -132,19 +133,50 @@ def decide(step: Step, standing: Standing) -> Decision:
         if standing.deleted:
             return Decision(step=step, state="left", gone=True, kept="somebody deleted it")
         return Decision(step=step, entry=step.entry)
-    wanted = (
-        taken_back(standing.resource, superseded=step.act == "supersede")
-        if step.entry is None
-        else dict(step.entry["resource"])
-    )
+    is_theirs = step.row.state == "evidence"
+    if is_theirs:
+        state = "evidence"
+    wanted = _wanted(step, step.row, standing.resource)
     if agrees(wanted, standing.resource):
         return Decision(step=step, state=state, version=standing.version)
-    if not _is_ours(step.row, standing):
+    if not is_theirs and not _is_ours(step.row, standing):
         return Decision(
             step=step, state="left", version=standing.version, kept="somebody else confirmed, corrected or changed it"
         )
     full_url = step.row.identity if step.entry is None else str(step.entry["fullUrl"])
     return Decision(step=step, entry=put(full_url, step.row.place, wanted, standing.version), state=state)
+
+
+def _wanted(step: Step, row: Written, theirs: Json) -> dict[str, Any]:
+    """What is to stand in the place of `theirs`."""
+    if row.state == "evidence":
+        # Whatever else they changed stays as they have it.
+        without = without_evidence(theirs, row.resource)
+        return without if step.entry is None else with_evidence(without, step.entry["resource"])
+    if step.entry is None:
+        return taken_back(theirs, superseded=step.act == "supersede")
+    return dict(step.entry["resource"])
+
+
+def with_evidence(theirs: Json, ours: Json) -> dict[str, Any]:
+    """Return their Condition with the evidence of ours added."""
+    known = theirs.get("evidence", [])
+    return {**theirs, "evidence": [*known, *(each for each in ours.get("evidence", ()) if not _stands_in(each, known))]}
+
+
+def without_evidence(theirs: Json, ours: Json) -> dict[str, Any]:
+    """Return their Condition without the evidence of ours."""
+    left = [
+        each for each in theirs.get("evidence", ()) if not any(_equal(one, each) for one in ours.get("evidence", ()))
+    ]
+    rest = {name: value for name, value in theirs.items() if name != "evidence"}
+    return rest | ({"evidence": left} if left else {})
+
+
+def _stands_in(evidence: Json, known: Iterable[Json]) -> bool:
+    # A reference within the Bundle is to a document that the server does not have yet.
+    is_new = any(str(each.get("reference", "")).startswith("urn:") for each in evidence.get("detail", ()))
+    return not is_new and any(_equal(evidence, each) for each in known)
 
 
 def _is_ours(row: Written, standing: Standing) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from fhir_coder.delivery.database import connect_database, database_file
+from fhir_coder.delivery.database import connect_database, database_file, database_key
 from fhir_coder.delivery.migrate import schema_state
 from fhir_coder.doctor.finding import Finding, failure, ok, warning
 from fhir_coder.errors import FhirCoderError
@@ -24,7 +24,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         if file is not None and not file.exists():
             yield ok(_SUBJECT, f"{file} is made at the first start")
             return
-        engine = connect_database(settings.data_dir, url)
+        engine = connect_database(settings.data_dir, url, database_key(settings))
     except (FhirCoderError, OSError) as error:
         reason = str(error) if isinstance(error, FhirCoderError) else error.strerror or type(error).__name__
         yield failure(_SUBJECT, reason, "")

@@ -95,12 +95,12 @@ def _with_reactions(found: list[Fact], ordered: list[Entity], text: str) -> list
             continue
         before = ordered[position - 1] if position else None
         behind = ordered[position + 1] if position + 1 < len(ordered) else None
-        if before and _is_beside(before, entity, text):
-            substance = before if kind_of(before) == "AllergyIntolerance" else substance
-        elif behind and _is_beside(entity, behind, text) and kind_of(behind) == "AllergyIntolerance":
-            substance = behind
-        else:
-            substance = None
+        continues = before is not None and _is_beside(before, entity, text)
+        if continues and before and kind_of(before) == "AllergyIntolerance":
+            substance = before
+        elif not (continues and substance):
+            leads = behind and kind_of(behind) == "AllergyIntolerance" and _is_beside(entity, behind, text)
+            substance = behind if leads else None
         if substance:
             told = reactions.setdefault((substance.start, substance.end), {})
             told.setdefault(words(entity.text).casefold(), entity)

@@ -24,12 +24,17 @@ def split_messages(raw: bytes) -> list[bytes]:
 
     What stands before the first MSH is returned as a message of its own, for `parse` to name as an error.
     """
-    raw = raw.removeprefix(codecs.BOM_UTF8).translate(None, b"\x0b\x1c").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    raw = _ENVELOPE.sub(b"", raw)
+    raw = _ENVELOPE.sub(b"", with_line_feeds(raw))
     starts = [match.start() for match in _MESSAGE_START.finditer(raw)]
     bounds = [0, *starts, len(raw)]
     pieces = [raw[start:end] for start, end in pairwise(bounds)]
     return _joined([piece for piece in pieces if piece.strip()])
+
+
+def with_line_feeds(raw: bytes) -> bytes:
+    """Return the bytes with LF segment ends, without a byte order mark and without the marks of MLLP frames."""
+    raw = raw.removeprefix(codecs.BOM_UTF8).translate(None, b"\x0b\x1c")
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def require_whole_batch(raw: bytes) -> None:
@@ -55,27 +60,30 @@ def _joined(pieces: list[bytes]) -> list[bytes]:
     whole: list[list[bytes]] = []
     waiting: dict[bytes, int] = {}  # pointer -> place of the message that it continues
     for piece in pieces:
-        place = waiting.pop(_continuation(piece), None) if waiting else None
+        place = waiting.pop(continuation(piece), None) if waiting else None
         if place is None:
             place = len(whole)
             whole.append([])
-        pointer = _pointer(piece)
-        if pointer is not None:
-            waiting[pointer] = place
+        follows = pointer(piece)
+        if follows is not None:
+            waiting[follows] = place
         whole[place].append(piece)
-    return [parts[0] if len(parts) == 1 else _one(parts) for parts in whole]
+    return [parts[0] if len(parts) == 1 else join(parts) for parts in whole]
 
 
-def _one(parts: list[bytes]) -> bytes:
+def join(parts: list[bytes]) -> bytes:
+    """Return the message of parts with LF segment ends, in their order."""
     bodies = [_CONTINUED.sub(b"", part) for part in parts]
     return b"".join((bodies[0], *(body.partition(b"\n")[2] for body in bodies[1:])))
 
 
-def _pointer(piece: bytes) -> bytes | None:
+def pointer(piece: bytes) -> bytes | None:
+    """Return DSC-1 of a message with LF segment ends, or None when nothing follows it."""
     found = _CONTINUED.search(piece) if b"DSC" in piece else None
     return (found[2].split(found[1], 1)[0].strip() or None) if found else None
 
 
-def _continuation(piece: bytes) -> bytes:
+def continuation(piece: bytes) -> bytes:
+    """Return MSH-14 of a message with LF segment ends, or b"" when it continues no other."""
     fields = piece.partition(b"\n")[0].split(piece[3:4])
     return fields[_CONTINUATION_FIELD].strip() if len(fields) > _CONTINUATION_FIELD else b""

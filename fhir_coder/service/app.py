@@ -40,6 +40,7 @@ from fhir_coder.service.fhir_format import FhirFormat
 from fhir_coder.service.health import Health
 from fhir_coder.service.job_runner import JobRunner
 from fhir_coder.service.jobs import Jobs
+from fhir_coder.service.jwks import add_jwks
 from fhir_coder.service.methods import HeadAsGet, Options, allowed_methods
 from fhir_coder.service.openapi import openapi
 from fhir_coder.service.outcome import of_access_error, of_error, of_status, operation_outcome
@@ -87,6 +88,7 @@ def create_app(
     _add_plain(app, desk, threads)
     _add_hl7v2(app, desk, receiver)
     _add_operations(app, desk, inbox, worker)
+    add_jwks(app, settings)
     _add_description(app)
     _add_errors(app, desk)
     # The last one added is the first to see a request.

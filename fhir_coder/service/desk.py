@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from fhir_coder.coding.abstention import abstention
+from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.deliver import Deliverer
 from fhir_coder.delivery.dispatch import Dispatch, dispatch_of
 from fhir_coder.delivery.inbox import patient_key
@@ -35,16 +36,27 @@ class Desk:
     What came of notes leaves through the outbox, so that a FHIR server that is away keeps none from being coded.
     """
 
-    def __init__(self, coder: Coder, settings: Settings, outbox: Outbox, pool: CodingPool | None = None) -> None:
-        """Open the places that `settings.out` and `settings.server` name. Notes are coded by the `pool`, if any."""
+    def __init__(
+        self,
+        coder: Coder,
+        settings: Settings,
+        outbox: Outbox,
+        pool: CodingPool | None = None,
+        capacity: Capacity | None = None,
+    ) -> None:
+        """Open the places that `settings.out` and `settings.server` name.
+
+        Notes are coded by the `pool`, if any; without `capacity` any number of Bundles may wait.
+        """
         self.settings = settings
         self.outbox = outbox
         self.metrics = Metrics()
         self._coder = coder
         self._pool = pool
+        self._capacity = capacity
         self._coding = Lock()
         # One attempt: the outbox knows when to make the next one.
-        self._deliverer = Deliverer(settings, outbox.queue.engine, attempts=1)
+        self._deliverer = Deliverer(settings, outbox.queue.engine, attempts=1, lookup=self.lookup)
 
     @property
     def store(self) -> ConceptStore:
@@ -91,6 +103,11 @@ class Desk:
             check(bundle)
         return bundle
 
+    def require_room(self) -> None:
+        """Raise `QueueFullError` when as much waits as may."""
+        if self._capacity is not None:
+            self._capacity.require_room()
+
     def require_deliverable(self, note: Note) -> None:
         """Raise `InputError` when there is no place to deliver to, or it is a server and the note names no patient."""
         if not self.delivers:
@@ -116,8 +133,10 @@ class Desk:
 
         Raises `InputError` when it cannot be delivered, `DeliveryError` when it was refused (it is set aside), and
         `TransientDeliveryError` when it could not be delivered within `delivery_timeout`, or ten seconds: it stays in
-        the outbox, and is delivered later. Raises SQLAlchemyError when it cannot be stored.
+        the outbox, and is delivered later. Raises `QueueFullError` when as much waits as may, and SQLAlchemyError when
+        it cannot be stored.
         """
+        self.require_room()
         number = self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
         outcome = self.outbox.wait_for(number, min(self.settings.delivery_timeout, _LONGEST_WAIT))
         reason = (outcome.reason or "it waits for others").partition("Error: ")

@@ -44,9 +44,13 @@ class FhirFormat:
             outcome = operation_outcome("not-supported", "answers are in JSON only; take application/fhir+json", place)
             await Response(orjson.dumps(outcome), 406, media_type=_FHIR)(scope, receive, send)
             return
-        pretty = request.query_params.get("_pretty") == "true"
+        pretty = request.query_params.getlist("_pretty")
+        if pretty not in ([], ["true"], ["false"]):
+            outcome = operation_outcome("value", "_pretty is true or false, and given once", "_pretty")
+            await Response(orjson.dumps(outcome), 400, media_type=_FHIR)(scope, receive, send)
+            return
         known = request.headers.get("if-none-match") if request.method == "GET" else None
-        await self._app(scope, receive, _Rendered(send, media_type, pretty, known, request.method == "GET"))
+        await self._app(scope, receive, _Rendered(send, media_type, pretty == ["true"], known, request.method == "GET"))
 
 
 class _Rendered:

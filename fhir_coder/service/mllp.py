@@ -27,6 +27,7 @@ _HEAD = 4096  # of a message that is too long, kept to address its refusal
 _SMALL = 64 * 1024  # a message that is looked at where it came in; a thread would take longer to begin
 _ENCAPSULATED = b"ED"  # OBX-2 of a document inside a message, whose reader may take a second
 _MEGABYTE = 1_000_000
+_FULL_SECONDS = 0.25  # between two looks whether there is room again
 _MOST_HELD = 8  # messages of the largest size, of which the beginnings are in memory at one time
 
 
@@ -177,7 +178,7 @@ class MllpServer:
 
     async def _answer(self, frames: FrameReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pace = _Pace(self._settings.mllp_timeout)
-        while data := await pace.read(reader, frames):
+        while data := await self._read(pace, reader, frames):
             before = frames.held
             found = frames.feed(data)
             self._held += frames.held - before
@@ -192,6 +193,12 @@ class MllpServer:
                     writer.write(START + acknowledgement + END)
             async with asyncio.timeout(self._settings.mllp_timeout):
                 await writer.drain()
+
+    async def _read(self, pace: _Pace, reader: asyncio.StreamReader, frames: FrameReader) -> bytes:
+        """Return what comes next. While as much waits as may, nothing is read, and the sender feels it."""
+        while not self._receiver.has_room:
+            await asyncio.sleep(_FULL_SECONDS)
+        return await pace.read(reader, frames)
 
     async def _begin(self, frame: Frame) -> Receipt:
         if frame.too_long:

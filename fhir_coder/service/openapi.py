@@ -191,6 +191,26 @@ _CODED_NOTE: Json = {
         "relations": {"type": "array"},
     },
 }
+_TEXT_EXAMPLE = "Denies chest pain. Started lisinopril 10 mg daily for hypertension."
+_CODE_NOTE_EXAMPLE: Json = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {"name": "text", "valueString": _TEXT_EXAMPLE},
+        {"name": "subject", "valueReference": {"reference": "Patient/7"}},
+        {"name": "minConfidence", "valueDecimal": 0.5},
+    ],
+}
+_PARAMETERS_EXAMPLE: Json = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {"name": "system", "valueUri": "http://hl7.org/fhir/sid/icd-10-cm"},
+        {"name": "code", "valueCode": "I10"},
+    ],
+}
+_HL7_EXAMPLE = (
+    "MSH|^~\\&|EHR|HOSPITAL|FHIR|CODER|20250422||MDM^T02^MDM_T02|1|P|2.5.1\rPID|1||7^^^HOSPITAL\r"
+    "TXA|1|PR|||||||||||1\rOBX|1|TX|||Hypertension.||||||F\r"
+)
 _PRETTY: list[Json] = [
     {
         "name": "_format",
@@ -212,7 +232,13 @@ def _described(operation: Mapping[str, Any]) -> dict[tuple[str, str], Json]:
     """The description of each route and method."""
     note = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("DocumentReference", "CodeNoteParameters")]}
     code_note = _fhir_operation(
-        operation["title"], _BUNDLE, (202, *_BODY, 502), body=note, parameters=[_PREFER], also={202: _OUTCOME}
+        operation["title"],
+        _BUNDLE,
+        (202, *_BODY, 502),
+        body=note,
+        example=_CODE_NOTE_EXAMPLE,
+        parameters=[_PREFER],
+        also={202: _OUTCOME},
     )
     instance = _fhir_operation(
         f"{operation['title']} that the FHIR server has",
@@ -261,6 +287,7 @@ def _described(operation: Mapping[str, Any]) -> dict[tuple[str, str], Json]:
             {"application/json": {"$ref": "#/components/schemas/CodedNote"}},
             _BODY,
             body={"type": "object", "required": ["text"], "properties": {"text": _ELEMENTS["string"][1]}},
+            example={"text": _TEXT_EXAMPLE},
         ),
         ("/v1/lookup", "GET"): _lookup(),
         ("/hl7v2", "POST"): _hl7v2(),
@@ -309,6 +336,7 @@ def _operation(
     parameters: Iterable[Json] = (),
     body: Json | None = None,
     optional_body: bool = False,
+    example: Any = None,
     fhir: bool = False,
 ) -> Json:
     """An operation with its responses: what `answers` has by media type, or an OperationOutcome."""
@@ -324,7 +352,8 @@ def _operation(
     if parameters:
         operation["parameters"] = list(parameters)
     if body is not None:
-        types = {media_type: {"schema": body} for media_type in JSON_TYPES}
+        given = {"schema": body} if example is None else {"schema": body, "example": example}
+        types = dict.fromkeys(JSON_TYPES, given)
         operation["requestBody"] = {"required": not optional_body, "content": types}
     return operation
 
@@ -344,7 +373,13 @@ def _lookup() -> Json:
         {"application/json": answer},
         (422,),
         parameters=[
-            {"name": "system", "in": "query", "required": True, "schema": {"enum": list(CODE_SYSTEMS)}},
+            {
+                "name": "system",
+                "in": "query",
+                "required": True,
+                "schema": {"enum": list(CODE_SYSTEMS)},
+                "example": "icd10cm",
+            },
             {
                 "name": "text",
                 "in": "query",
@@ -362,10 +397,9 @@ def _hl7v2() -> Json:
     operation["responses"]["202"] = {"description": "Stored; the message asks for no acknowledgement"}
     for status in ("400", "422"):
         operation["responses"][status]["content"] |= acknowledgement
-    operation["requestBody"] = {
-        "required": True,
-        "content": {media_type: {"schema": {"type": "string"}} for media_type in HL7_TYPES},
-    }
+    content: Json = {media_type: {"schema": {"type": "string"}} for media_type in HL7_TYPES}
+    content["text/plain"]["example"] = _HL7_EXAMPLE
+    operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -381,9 +415,9 @@ def _terminology() -> dict[tuple[str, str], Json]:
         path = f"/fhir/{each.resource}/${each.name}"
         summary = f"{each.resource}-{each.name} of FHIR R4"
         schema = _resource("ValueSet" if each.name == "expand" else "Parameters")
-        found[path, "GET"] = _fhir_operation(summary, schema, (404, 422), parameters=_query(each.parameters))
+        found[path, "GET"] = _fhir_operation(summary, schema, (404, 413, 422), parameters=_query(each.parameters))
         body = {"$ref": "#/components/schemas/Parameters"}
-        found[path, "POST"] = _fhir_operation(summary, schema, (404, *_BODY), body=body)
+        found[path, "POST"] = _fhir_operation(summary, schema, (404, *_BODY), body=body, example=_PARAMETERS_EXAMPLE)
     return found
 
 

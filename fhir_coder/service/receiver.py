@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
 from fhir_coder.errors import InputError, TransientDeliveryError
@@ -35,24 +36,43 @@ class Receipt:
 class Receiver:
     """Takes messages in, whichever way they came."""
 
-    def __init__(self, inbox: Inbox, wake: Callable[[], None], settings: Settings, metrics: Metrics) -> None:
-        """`wake` is called after a message was stored. Raises `SettingsError` for a wrong hl7v2_charset."""
+    def __init__(
+        self,
+        inbox: Inbox,
+        wake: Callable[[], None],
+        settings: Settings,
+        metrics: Metrics,
+        capacity: Capacity | None = None,
+    ) -> None:
+        """`wake` is called after a message was stored; without `capacity` any number may wait.
+
+        Raises `SettingsError` for a wrong hl7v2_charset.
+        """
         require_default_charset(settings)
         self._inbox = inbox
         self._wake = wake
         self._settings = settings
         self._metrics = metrics
+        self._capacity = capacity
 
     def receive(self, raw: bytes) -> bytes | None:
         """Return the acknowledgement of a message, or None when it asks for none. An AA means: stored and synced.
 
         A permanent fault is answered with AE or AR. A transient one (the disk) raises SQLAlchemyError or OSError
-        and must not be answered: engines send again what was not answered, and give up on an AE.
+        and must not be answered: engines send again what was not answered, and give up on an AE. Raises
+        `QueueFullError` when as much waits as may.
         """
+        if self._capacity is not None:
+            self._capacity.require_room()
         receipt = self.begin(raw)
         if receipt.stored is not None:
             receipt.stored.result()
         return self.finish(receipt)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether messages may be read: one that was, is stored by `begin` in any case."""
+        return self._capacity is None or not self._capacity.is_full
 
     def begin(self, raw: bytes) -> Receipt:
         """Look at a message and have it stored, for a caller that waits for many at once."""

@@ -12,7 +12,8 @@ from functools import partial
 
 import uvicorn
 
-from fhir_coder.delivery.database import open_database
+from fhir_coder.delivery.capacity import Capacity
+from fhir_coder.delivery.database import open_database_of
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.errors import SettingsError
@@ -60,19 +61,21 @@ def run(settings: Settings) -> None:
     configure_tracing()
     for said in require_admission(settings):
         print(said, file=sys.stderr, flush=True)
-    database = settings.database.get_secret_value() if settings.database else None
-    engine = open_database(settings.data_dir, database)
+    engine = open_database_of(settings)
     inbox, outbox = Inbox(engine), Outbox(engine)
     with ExitStack() as stack:
         stack.callback(engine.dispose)
         pool = _coding_pool(settings, stack)
-        desk = Desk(Coder.from_settings(settings), settings, outbox, pool)
+        capacity = Capacity(settings, inbox, outbox)
+        stack.callback(capacity.stop)
+        capacity.start()
+        desk = Desk(Coder.from_settings(settings), settings, outbox, pool, capacity)
         if pool is not None:
             pool.wait_until_ready()
         # Without a place to deliver to, messages wait in the inbox for a start with one.
         upstream = upstream_service(desk, engine, inbox)
         workers = Workers(settings, inbox, outbox, _handlers(desk, upstream), desk.send) if desk.delivers else None
-        receiver = Receiver(inbox, inbox.queue.bell.ring, settings, desk.metrics)
+        receiver = Receiver(inbox, inbox.queue.bell.ring, settings, desk.metrics, capacity)
         try:
             line_workers = _line_workers(settings, desk, stack)
             asyncio.run(_serve(settings, desk, receiver, inbox, workers, line_workers, upstream))

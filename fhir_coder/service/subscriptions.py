@@ -77,6 +77,7 @@ def add_subscriptions(app: FastAPI, desk: Desk, notified: Notified | None) -> No
         if secret is not None:
             _require_secret(request, secret.get_secret_value())
         raw = await read_body(request, settings.max_body_bytes, JSON_TYPES) if _has_body(request) else b""
+        desk.require_room()
         said = read_notification(request.method, path, raw, settings)
         try:
             await run_sync(notified.take, said)

@@ -25,6 +25,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
+from fhir_coder.delivery.client import FhirClient
 from fhir_coder.errors import DeliveryError, InputError
 from fhir_coder.settings import Settings
 from fhir_coder.spark.partition import FAILURE, SCHEMA, Format, coding
@@ -60,9 +61,12 @@ class Progress:
 def run(job: Job, settings: Settings, tell: Callable[[Progress], None]) -> None:
     """Code what is there and was not coded yet; `tell` hears of every batch.
 
-    Raises `InputError` when a place cannot be used, `DeliveryError` when a batch could not be finished; what was done
-    before is done, and a call with the same checkpoint goes on from there.
+    Raises `SettingsError` and `InputError` when credentials or a place cannot be used, and `DeliveryError` when a batch
+    could not be finished; what was done before is done, and a call with the same checkpoint goes on from there.
     """
+    client = FhirClient.of(settings)  # credentials that cannot be used are told before anything is begun
+    if client is not None:
+        client.close()
     job = replace(job, source=_uri(job.source), out=job.out and _uri(job.out), checkpoint=_uri(job.checkpoint))
     spark = _session(job)
     try:

@@ -93,9 +93,7 @@ class Sweep:
                 self._forget_if_gone(counted)
                 return None
             said = of_bundle(answer.body)
-        except TransientDeliveryError:
-            raise
-        except (DeliveryError, InputError):  # an operation that the server does not know, or answers by something else
+        except (DeliveryError, InputError):  # whatever is the matter with the operation, a search finds it too
             return None
         if said.kind != "query-event" or said.is_vague or said.status != "active":
             return None

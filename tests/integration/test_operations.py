@@ -117,9 +117,13 @@ def watched(tmp_path: Path, httpserver: HTTPServer) -> Iterator[Watched]:
             process.wait(30)
 
 
-def test_all_is_told_but_the_notes(watched: Watched, tmp_path: Path) -> None:
-    http = httpx2.Client(base_url=watched.http, trust_env=False, timeout=60)
+@pytest.fixture
+def http(watched: Watched) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=watched.http, trust_env=False, timeout=60) as client:
+        yield client
 
+
+def test_all_is_told_but_the_notes(watched: Watched, http: httpx2.Client, tmp_path: Path) -> None:
     # In by every door, well and badly.
     assert b"\rMSA|AA" in watched.send(MESSAGE.format("1").encode())
     assert b"\rMSA|A" in watched.send(MESSAGE.format("2").replace("MDM^T02", f"{CANARY}^T02").encode())

@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from fhir_coder.upstream.rest import Upstream
+from fhir_coder.upstream.subscription import Wanted, subscribe
 from tests.integration.adapter import Wire, adapter, document, patient, prepared_data, wait_until
 from tests.integration.conftest import free_port
 
@@ -41,12 +43,13 @@ def coded(server: Any) -> Counter[str]:
     return Counter(each["evidence"][0]["detail"][0]["reference"] for each in server.search("Condition"))
 
 
-@pytest.mark.parametrize("payload", ["empty", "full-resource"])  # which this server sends by POST
-def test_every_note_is_coded_once(payload: str, fhir_server: Any, data: Path, wire: Wire) -> None:
+def test_every_note_is_coded_once(fhir_server: Any, data: Path, wire: Wire) -> None:
     put(fhir_server, patient("p1"))
-    settings = {"subscribe": "rest-hook", "subscription_endpoint": wire.url, "subscription_payload": payload}
+    settings = {"subscribe": "rest-hook", "subscription_endpoint": wire.url}
     with adapter(data, fhir_server.url, int(wire.target.rpartition(":")[2]), sweep_seconds=1, **settings) as service:
         wait_until(lambda: bool(fhir_server.search("Subscription")), "the Subscription is there")
+        with Upstream(fhir_server.url) as upstream:  # a second one, which tells the same by POST of the resource
+            subscribe(upstream, Wanted(endpoint=f"{wire.url}/resources", channel="rest-hook", payload="full-resource"))
         for number in range(NOTES):
             put(fhir_server, document(f"d{number}", "Assessment: HTN.", "Patient/p1"))
         wait_until(lambda: len(coded(fhir_server)) == NOTES, "all notes are coded")

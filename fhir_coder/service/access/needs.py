@@ -11,8 +11,8 @@ from fhir_coder.service.access.scopes import Need
 READ_NOTE = Need("DocumentReference", "r")
 WRITE_NOTE = Need("DocumentReference", "cu")
 
-OPEN = frozenset({"/health/live"})
-"""Paths that nobody is asked anything for: an orchestrator's probe has no credentials."""
+OPEN = frozenset({"/health/live", "/.well-known/jwks.json"})
+"""Paths that nobody is asked anything for: an orchestrator's probe has no credentials, and a public key is public."""
 
 _CALLER_ONLY: frozenset[str] = frozenset(
     {

@@ -262,3 +262,9 @@ def test_the_environment_is_ignored(
     serve(httpserver, answer)
     with FhirClient(httpserver.url_for("/fhir")) as fresh:
         assert fresh.send(bundle(entry(1)))
+
+
+def test_wrong_credentials_are_not_the_bundle_s_fault(httpserver: HTTPServer, client: FhirClient) -> None:
+    serve(httpserver, lambda _: outcome(401, "login"))
+    with pytest.raises(TransientDeliveryError, match="server_auth"):
+        client.send(bundle(entry(1)))

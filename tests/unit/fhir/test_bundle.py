@@ -10,7 +10,8 @@ from fhir.resources.R4B.bundle import Bundle
 
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
-from fhir_coder.model import ICD10CM, LOINC, RXNORM, SNOMED, Assertion, Coding, EntityType
+from fhir_coder.fhir.elements import IPS, OURS, US_CORE
+from fhir_coder.model import ICD10CM, LOINC, RXNORM, SNOMED, Assertion, Coding, EntityType, Relation
 
 DRUG, LAB, VITAL, DEVICE = EntityType.MEDICATION, EntityType.LAB_TEST, EntityType.VITAL_SIGN, EntityType.DEVICE
 
@@ -239,15 +240,16 @@ def test_lab_value(make_entity: Any, make_note: Any, attributes: dict[str, Any],
     assert code(result["category"][0]) == "laboratory"
     assert result["status"] == "final"
     assert result["effectiveDateTime"] == "2026-03-01T09:30:00+00:00"
-    assert result["meta"]["profile"] == ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-observation-lab"]
+    assert result["meta"]["profile"] == [US_CORE + "us-core-observation-lab", OURS + "coded-laboratory-observation"]
 
 
 def test_a_test_without_a_value_is_not_written(make_entity: Any, make_note: Any) -> None:
     assert writes_nothing(make_note(make_entity("A1c", LAB), make_entity("BP", VITAL, systolic=120)))
 
 
-def test_a_lab_test_without_loinc_claims_no_profile(make_entity: Any, make_note: Any) -> None:
-    assert "profile" not in only(make_note(make_entity("A1c", LAB, value=7)))["meta"]
+def test_a_lab_test_without_loinc_is_one_too(make_entity: Any, make_note: Any) -> None:
+    """The binding to LOINC is extensible: where there is no code, there is text."""
+    assert US_CORE + "us-core-observation-lab" in only(make_note(make_entity("A1c", LAB, value=7)))["meta"]["profile"]
 
 
 def test_an_earlier_value_has_no_time(make_entity: Any, make_note: Any) -> None:
@@ -267,16 +269,15 @@ def test_a_preliminary_note_gives_preliminary_results(make_entity: Any, make_not
         ("8310-5", "Cel", "us-core-body-temperature"),
         ("59408-5", "%", "us-core-pulse-oximetry"),
         ("8302-2", "cm", "us-core-body-height"),
-        ("8302-2", "m", None),  # a unit that the profile does not allow
-        ("8310-5", None, None),
-        ("72514-3", "{score}", None),
+        ("8302-2", "m", "us-core-vital-signs"),  # a unit that the profile does not allow
+        ("8310-5", None, "us-core-vital-signs"),
+        ("72514-3", "{score}", "us-core-vital-signs"),
     ],
 )
-def test_vital_sign_profile(make_entity: Any, make_note: Any, loinc: str, unit: str, profile: str | None) -> None:
+def test_vital_sign_profile(make_entity: Any, make_note: Any, loinc: str, unit: str, profile: str) -> None:
     result = only(make_note(make_entity("vital", VITAL, code=loinc, system=LOINC, value=37, unit=unit)))
     assert code(result["category"][0]) == "vital-signs"
-    expected = [f"http://hl7.org/fhir/us/core/StructureDefinition/{profile}"] if profile else None
-    assert result["meta"].get("profile") == expected
+    assert result["meta"]["profile"] == [US_CORE + profile, OURS + "coded-vital-sign"]
 
 
 @pytest.mark.parametrize("loinc", ["85354-9", "8480-6"])
@@ -296,16 +297,33 @@ def test_uncoded_blood_pressure_has_no_codes(make_entity: Any, make_note: Any) -
     panel = only(make_note(make_entity("BP", VITAL, systolic=142, diastolic=88)))
     assert panel["code"] == {"text": "BP"}
     assert all("coding" not in each["code"] for each in panel["component"])
-    assert "profile" not in panel["meta"]
+    assert panel["meta"]["profile"][0] == US_CORE + "us-core-vital-signs"
 
 
 @pytest.mark.parametrize(
-    ("assertion", "status"), [(Assertion(), "active"), (POSSIBLE, "unknown"), (HISTORICAL, "inactive")]
+    ("assertion", "status", "use"),
+    [(Assertion(), "active", "active"), (POSSIBLE, "unknown", None), (HISTORICAL, "inactive", "completed")],
 )
-def test_device(make_entity: Any, make_note: Any, assertion: Assertion, status: str) -> None:
-    device = only(make_note(make_entity("pacemaker", DEVICE, code="14106009", assertion=assertion)))
+def test_device(make_entity: Any, make_note: Any, assertion: Assertion, status: str, use: str | None) -> None:
+    device, *uses = resources(make_note(make_entity("pacemaker", DEVICE, code="14106009", assertion=assertion)))
     assert (device["status"], device["patient"]) == (status, {"reference": "Patient/7"})
-    assert "profile" not in device["meta"]
+    assert device["meta"]["profile"] == [IPS + "Device-uv-ips", OURS + "coded-device"]
+    assert [each["status"] for each in uses] == ([use] if use else [])
+
+
+def test_use_of_a_device(make_entity: Any, make_note: Any) -> None:
+    line = make_entity(
+        "PICC", DEVICE, body_site="arm", laterality="right", onset="placed in 2018", onset_date="2018",
+        abatement="removed on 3/1", abatement_date="2020-03-01",
+    )  # fmt: skip
+    bundle = to_bundle(make_note(line))
+    check(bundle)
+    device, use = bundle["entry"][0], bundle["entry"][1]["resource"]
+    assert use["device"] == {"reference": device["fullUrl"]}
+    assert use["timingPeriod"] == {"start": "2018", "end": "2020-03-01"}
+    assert (use["bodySite"]["text"], code(use["bodySite"])) == ("right arm", "53120007")
+    assert (device["resource"]["status"], use["status"]) == ("inactive", "completed")
+    assert bundle["entry"][1]["fullUrl"] in str(bundle["entry"][2]["resource"]["target"])
 
 
 @pytest.mark.parametrize(
@@ -338,7 +356,30 @@ def test_allergy(make_entity: Any, make_note: Any) -> None:
 def test_allergy_to_something_else_is_text(make_entity: Any, make_note: Any) -> None:
     allergy = only(make_note(make_entity("peanuts", EntityType.SYMPTOM, code="91935009", allergy=True)))
     assert allergy["code"] == {"text": "peanuts"}
-    assert "category" not in allergy
+    assert allergy["category"] == ["food"]
+
+
+def test_reactions_of_an_allergy(make_entity: Any, make_note: Any) -> None:
+    text = "Penicillin (severe hives, swelling), peanuts (anaphylaxis), rash to sulfa"
+    told = [
+        make_entity(words, kind, at=text.index(words), section="allergies", code=words[:5], **more)
+        for words, kind, more in (
+            ("Penicillin", DRUG, {}),
+            ("hives", EntityType.SYMPTOM, {"reaction": True, "severity": "severe"}),
+            ("swelling", EntityType.SYMPTOM, {"reaction": True, "severity": "life-threatening"}),
+            ("anaphylaxis", EntityType.SYMPTOM, {"reaction": True}),  # of what is no entity
+            ("rash", EntityType.SYMPTOM, {"reaction": True}),
+            ("sulfa", DRUG, {}),
+        )
+    ]
+    penicillin, sulfa = resources(make_note(*told, text=text))
+    assert [(code(each["manifestation"][0]), each.get("severity")) for each in penicillin["reaction"]] == [
+        ("hives", "severe"),
+        ("swell", "severe"),
+    ]
+    assert penicillin["criticality"] == "high"
+    assert [each["manifestation"][0]["text"] for each in sulfa["reaction"]] == ["rash"]
+    assert "criticality" not in sulfa
 
 
 def test_no_known_allergies_and_reactions_are_not_written(make_entity: Any, make_note: Any) -> None:
@@ -554,7 +595,8 @@ def test_attributes_of_a_problem(make_entity: Any, make_note: Any) -> None:
     )  # fmt: skip
     resource = to_bundle(make_note(pain))["entry"][0]["resource"]
     assert resource["severity"] == {"text": "8/10"}
-    assert resource["bodySite"] == [{"text": "left knee"}]
+    (site,) = resource["bodySite"]
+    assert (site["text"], code(site)) == ("left knee", "72696002")
     assert resource["stage"] == [{"summary": {"text": "grade 2"}}]
     assert resource["onsetString"] == "x 3 days"
     assert resource["note"] == [{"text": "course: acute, worsening"}]
@@ -577,22 +619,22 @@ def test_a_problem_without_a_side_is_that_with_the_only_one(make_entity: Any, ma
 
 
 @pytest.mark.parametrize(
-    ("time", "effective"),
+    ("given", "effective"),
     [
-        (None, "2026-03-01T09:30:00+00:00"),
-        ("on 2/20", "2026-02-20"),
-        ("on 3/4", "2025-03-04"),
-        ("on 12/03/2024", "2024-12-03"),
-        ("on 2024-12-03", "2024-12-03"),
-        ("yesterday", "2026-02-28"),
-        ("this morning", "2026-03-01"),
-        ("at 0600", "2026-03-01"),
-        ("on admission", None),
-        ("on 13/45", None),
+        ({}, {"effectiveDateTime": "2026-03-01T09:30:00+00:00"}),
+        ({"time": "on 2/20", "date": "2026-02-20"}, {"effectiveDateTime": "2026-02-20"}),
+        # A dateTime must tell the day (us-core-1).
+        ({"time": "3/2024", "date": "2024-03"}, {"effectivePeriod": {"start": "2024-03", "end": "2024-03"}}),
+        (
+            {"time": "last week", "date": "2026-02-16/2026-02-22"},
+            {"effectivePeriod": {"start": "2026-02-16", "end": "2026-02-22"}},
+        ),
+        ({"time": "on admission"}, {}),
     ],
 )
-def test_a_test_at_a_stated_time(make_entity: Any, make_note: Any, time: str | None, effective: str | None) -> None:
-    given = {"time": time} if time else {}
+def test_a_test_at_a_stated_time(
+    make_entity: Any, make_note: Any, given: dict[str, str], effective: dict[str, Any]
+) -> None:
     potassium = make_entity(
         "K", EntityType.LAB_TEST, value=5.9, unit="mmol/L", interpretation="H", previous_value=4.1,
         reference_range={"low": 3.5, "high": 5, "text": "3.5-5.0"}, **given,
@@ -600,7 +642,7 @@ def test_a_test_at_a_stated_time(make_entity: Any, make_note: Any, time: str | N
     bundle = to_bundle(make_note(potassium))
     check(bundle)
     resource = bundle["entry"][0]["resource"]
-    assert resource.get("effectiveDateTime") == effective
+    assert {name: each for name, each in resource.items() if name.startswith("effective")} == effective
     assert resource["interpretation"][0]["coding"][0] == {
         "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": "H", "display": "High",
     }  # fmt: skip
@@ -609,6 +651,147 @@ def test_a_test_at_a_stated_time(make_entity: Any, make_note: Any, time: str | N
     assert resource["note"][0]["text"].startswith("earlier value: 4.1")
 
 
-def test_site_of_a_device(make_entity: Any, make_note: Any) -> None:
-    line = make_entity("PICC", EntityType.DEVICE, body_site="arm", laterality="right")
-    assert to_bundle(make_note(line))["entry"][0]["resource"]["note"] == [{"text": "body site: right arm"}]
+@pytest.mark.parametrize(
+    ("given", "onset"),
+    [
+        ({"onset": "in 2015", "onset_date": "2015"}, {"onsetDateTime": "2015"}),
+        (
+            {"onset": "2-3 weeks ago", "onset_date": "2026-02-08/2026-02-15"},
+            {"onsetPeriod": {"start": "2026-02-08", "end": "2026-02-15"}},
+        ),
+        (
+            {"onset": "at age 12", "onset_age": 12},
+            {"onsetAge": {"value": 12, "unit": "years", "system": "http://unitsofmeasure.org", "code": "a"}},
+        ),
+        ({"onset": "in childhood"}, {"onsetString": "in childhood"}),
+    ],
+)
+def test_onset_of_a_problem(make_entity: Any, make_note: Any, given: dict[str, Any], onset: dict[str, Any]) -> None:
+    problem = only(make_note(make_entity("asthma", code="195967001", **given)))
+    ((name, value),) = onset.items()
+    told = problem[name]
+    if isinstance(told, dict):
+        told = {part: each for part, each in told.items() if part != "extension"}
+    assert told == value
+    if name != "onsetString":  # what it was made of is kept
+        assert given["onset"] in str(problem.get(f"_{name}") or problem[name]["extension"])
+
+
+@pytest.mark.parametrize(
+    ("given", "assertion", "status"),
+    [
+        ({"abatement": "last month", "abatement_date": "2026-02"}, Assertion(), "resolved"),
+        ({"abatement": "last month", "abatement_date": "2026-02"}, HISTORICAL, "resolved"),
+        ({"abatement": "since 2011", "abatement_date": "2011", "course": "in remission"}, Assertion(), "remission"),
+        ({"course": "in remission"}, Assertion(), "remission"),
+        ({}, HISTORICAL, "inactive"),
+    ],
+)
+def test_a_problem_that_ended_is_not_active(
+    make_entity: Any, make_note: Any, given: dict[str, Any], assertion: Assertion, status: str
+) -> None:
+    problem = only(make_note(make_entity("pneumonia", code="233604007", assertion=assertion, **given)))
+    assert code(problem["clinicalStatus"]) == status
+    assert ("abatementDateTime" in problem) == ("abatement" in given)
+
+
+def test_a_problem_that_came_back_has_no_abatement(make_entity: Any, make_note: Any) -> None:
+    over = make_entity("pneumonia", at=0, code="233604007", abatement="in May", abatement_date="2025-05")
+    again = make_entity("pneumonia", at=50, code="233604007")
+    problem = only(make_note(over, again))
+    assert code(problem["clinicalStatus"]) == "active"
+    assert not any(name.startswith("abatement") for name in problem)
+
+
+@pytest.mark.parametrize(
+    ("sections", "encounter", "category"),
+    [
+        (["assessment_plan"], "Encounter/1", "encounter-diagnosis"),
+        (["history_of_present_illness", "diagnoses"], "Encounter/1", "encounter-diagnosis"),
+        (["past_medical_history", "assessment_plan"], "Encounter/1", "problem-list-item"),
+        (["history_of_present_illness"], "Encounter/1", "problem-list-item"),
+        (["assessment_plan"], None, "problem-list-item"),
+    ],
+)
+def test_diagnosis_of_an_encounter_or_item_of_the_problem_list(
+    make_entity: Any, make_note: Any, sections: list[str], encounter: str | None, category: str
+) -> None:
+    mentions = [make_entity("HTN", at=10 * i, code="38341003", section=each) for i, each in enumerate(sections)]
+    problem = only(make_note(*mentions, encounter=encounter))
+    assert code(problem["category"][0]) == category
+    assert problem["meta"]["profile"][1] == OURS + f"coded-{category}"
+
+
+def test_what_a_medication_is_taken_for(make_entity: Any, make_note: Any) -> None:
+    metformin, diabetes = make_entity("metformin", DRUG, code="6809"), make_entity("T2DM", at=20, code="44054006")
+    pain = make_entity("pain", at=40, code="22253000", assertion=HYPOTHETICAL)  # "as needed for pain"
+    related = [
+        Relation(subject=metformin, predicate="TREATS", object=diabetes, score=0.9),
+        Relation(subject=metformin, predicate="TREATS", object=pain, score=0.9),
+        Relation(subject=metformin, predicate="TREATS", object=diabetes, score=0.9),
+    ]
+    coded = replace(make_note(metformin, diabetes, pain), relations=tuple(related))
+    bundle = to_bundle(coded)
+    check(bundle)
+    statement, condition = bundle["entry"][0]["resource"], bundle["entry"][1]
+    assert statement["reasonReference"] == [{"reference": condition["fullUrl"]}]
+    assert [each["text"] for each in statement["reasonCode"]] == ["pain"]
+
+
+def test_an_unsure_reason_is_none(make_entity: Any, make_note: Any) -> None:
+    metformin, diabetes = make_entity("metformin", DRUG, code="6809"), make_entity("T2DM", at=20, code="44054006")
+    unsure = Relation(subject=metformin, predicate="TREATS", object=diabetes, score=0.4)
+    statement = resources(replace(make_note(metformin, diabetes), relations=(unsure,)))[0]
+    assert "reasonReference" not in statement
+
+
+@pytest.mark.parametrize(
+    ("given", "effective"),
+    [
+        ({"onset": "since 2019", "onset_date": "2019"}, {"effectivePeriod": {"start": "2019"}}),
+        ({"abatement": "in May", "abatement_date": "2025-05"}, {"effectivePeriod": {"end": "2025-05"}}),
+        ({"time": "yesterday", "date": "2026-02-28"}, {"effectiveDateTime": "2026-02-28"}),
+        ({"onset": "since childhood"}, {}),
+    ],
+)
+def test_when_a_medication_was_taken(
+    make_entity: Any, make_note: Any, given: dict[str, Any], effective: dict[str, Any]
+) -> None:
+    statement = only(make_note(make_entity("metformin", DRUG, code="6809", **given)))
+    assert {name: each for name, each in statement.items() if name.startswith("effective")} == effective
+    assert ("_effectiveDateTime" in statement) == (not effective)
+
+
+def test_the_most_that_may_be_taken(make_entity: Any, make_note: Any) -> None:
+    most = {"value": 4, "unit": "g", "ucum": "g"}
+    (dosage,) = only(make_note(make_entity("acetaminophen", DRUG, dose=1, unit="g", ucum="g", max_per_day=most)))[
+        "dosage"
+    ]
+    ratio = dosage["maxDosePerPeriod"]
+    assert (ratio["numerator"]["value"], ratio["numerator"]["code"], ratio["denominator"]["code"]) == (4, "g", "d")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"deceased": "at 60", "deceased_age": 60}, ("deceasedAge", 60)),
+        ({"deceased": "in 2010", "deceased_date": "2010"}, ("deceasedDate", "2010")),
+        ({"deceased": "died"}, ("deceasedBoolean", True)),
+    ],
+)
+def test_a_relative_who_died(make_entity: Any, make_note: Any, given: dict[str, Any], told: tuple[str, Any]) -> None:
+    stroke = make_entity("stroke", code="230690007", assertion=FAMILY, cause_of_death=True, **given)
+    history = only(make_note(stroke))
+    name, value = told
+    assert (history[name]["value"] if isinstance(history[name], dict) else history[name]) == value
+    assert history["condition"][0]["contributedToDeath"] is True
+
+
+def test_age_at_which_a_relative_fell_ill(make_entity: Any, make_note: Any) -> None:
+    stroke = make_entity("stroke", code="230690007", assertion=FAMILY, onset="at 49", onset_age=49)
+    assert only(make_note(stroke))["condition"][0]["onsetAge"]["value"] == 49
+
+
+def test_a_unit_that_ucum_does_not_know_is_text(make_entity: Any, make_note: Any) -> None:
+    value = only(make_note(make_entity("A1c", LAB, value=7, unit="mmHgs")))["valueQuantity"]
+    assert value == {"value": 7, "unit": "mmHgs"}
