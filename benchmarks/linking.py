@@ -10,6 +10,10 @@ with one or two typos, 15 % with words cut off, without vowels, or shortened as 
 was not trained on. Every size is measured in a process of its own, in batches of 32, on the first answer. The
 baseline, in the same process: the nearest vector of the same encoder in the same index, without any other stage.
 
+Then the line protocol is served with the largest release in the place of SNOMED CT, beside the other four code systems
+as they are loaded, and asked by 100 connections at one time: each system alone, and all together, as
+`fhir-coder benchmark lookup` does.
+
 Nothing is written outside the folder --out (default: a new one in the folder for temporary files, which is named),
 where the picture linking.png is left.
 """
@@ -38,20 +42,26 @@ from synthetic.making import SEED, statement
 
 from fhir_coder.linking import dense, lexical, spelling
 from fhir_coder.linking.encoder import Encoder, Vectors
+from fhir_coder.linking.linker import Query
 from fhir_coder.linking.wording import _shortened
+from fhir_coder.lookup.benchmark import Plan, started
+from fhir_coder.lookup.benchmark import measure as measure_load
+from fhir_coder.lookup.report import accuracy_table, speed_table, ways_table
 from fhir_coder.model import CODE_SYSTEMS, HPO, SNOMED
-from fhir_coder.pipeline import Coder
-from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
+from fhir_coder.prepare import code_digest, encoder_folder, manifest_of, open_linker, prepare, vectors_folder
 from fhir_coder.settings import Settings
-from fhir_coder.terminology.importer import store
+from fhir_coder.terminology.catalogue import Catalogue, write_manifest
+from fhir_coder.terminology.importer import Stored, store
 from fhir_coder.terminology.normalise import bag, normalise
 from fhir_coder.terminology.release import Concept, Fact, Import, Name, Release
+from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
 from fhir_coder.training.synonyms import is_held_out
 
 SIZES = (10_000, 100_000, 560_000)
 MIX = {"exact": 500, "misspelt": 200, "abbreviated": 150, "paraphrased": 150}
 BATCH = 32
+LOAD, CONCURRENT, WORKERS = 2000, 100, 2  # requests to each code system, connections, processes that answer
 _LONGEST = 60  # characters of a description
 _KEYS = {
     near: keys.replace(near, "")
@@ -209,25 +219,27 @@ def stored(known: Sequence[Known], folder: Path) -> Path:
 
 def measure(folder: Path, asked: Sequence[Question], settings: Settings, begun: float) -> dict[str, Any]:
     """Return what it costs to start on a release, and to answer the questions by the cascade and by vectors alone."""
-    coder = Coder(settings, [folder])
+    concepts = ConceptStore([StoredRelease(folder)])
+    linker = open_linker(concepts, settings, settings.max_candidates)
     ready = time.time() - begun
-    for text in ("qwertz asdf", "pain that comes and goes"):  # the indexes and the encoder are loaded when needed
-        coder.linker.lookup(text, SNOMED, 1)
+    # The indexes and the encoder are loaded when needed.
+    linker.link([Query(text, (SNOMED,)) for text in ("qwertz asdf", "pain that comes and goes")])
     all_loaded = time.time() - begun
     start = _memory()
-    similar, stages = coder.linker._similar, Stages()
+    similar, stages = linker._similar, Stages()
     near = similar._dense
     if near is None:
         raise SystemExit("the vectors are what is compared with: name an encoder")
-    stages.time(coder.linker._named, "find", "named")
-    stages.time(coder.linker._repaired, "find", "repaired")
+    stages.time(linker._named, "find", "named")
+    stages.time(linker._repaired, "find", "repaired")
     stages.time(near, "encode", "encoder")
     stages.time(near, "search", "vectors")
     stages.time(similar._lexical, "search", "lexical")
     pairs = [(question.text, SNOMED) for question in asked]
     alone, cascade = Run(), Run()
     with cascade:
-        found = [each for some in _batches(pairs) for each in coder.linker.lookup_many(some, 1)]
+        queries = ([Query(text, (system,)) for text, system in some] for some in _batches(pairs))
+        found = [each for some in queries for each in linker.link(some)]
     for question, candidates in zip(asked, found, strict=True):
         cascade.count(question, candidates[0].code if candidates else "", candidates[0].stage if candidates else "none")
     in_cascade = {name: asdict(cost) for name, cost in stages.costs.items()}
@@ -382,6 +394,7 @@ def main() -> None:
     figures = run(out, sorted(given.sizes), settings)
     show(figures, console)
     picture(figures, out / "linking.png", console)
+    figures["load"] = load(out, max(given.sizes), settings, console)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
@@ -416,6 +429,34 @@ def run(out: Path, sizes: Sequence[int], settings: Settings) -> dict[str, Any]:
         if size > 10_000:
             figures["indexes"][str(size)] = recall(folder, vectors_folder(settings), encoder, asked)
     return figures
+
+
+def load(out: Path, size: int, settings: Settings, console: Console) -> dict[str, Any]:
+    """Print and return what the line protocol does with the release of a size in the place of SNOMED CT."""
+    prepare(settings)  # the other code systems, where they are stored anyway
+    root = out / f"data-{size}" / "terminology"
+    if not root.exists():
+        folder = next((out / f"{vectors_folder(settings)}-{size}").iterdir()).resolve()
+        release = StoredRelease(folder)
+        stored_release = Stored(folder=folder, release=release.head, counts={"names": release.last_row()})
+        release.close()
+        manifest = manifest_of(stored_release, "measured", "csv", {}, {}, code_digest())
+        write_manifest(folder, manifest)
+        (root / "imported").mkdir(parents=True)
+        (root / "imported" / manifest.id).symlink_to(folder)
+        (root / "embedded").symlink_to(settings.data_dir / "terminology" / "embedded")
+        Catalogue(root).add([manifest], activate=True)
+    measured = settings.model_copy(update={"data_dir": root.parent})
+    environment = {"FHIR_CODER_DATA_DIR": str(root.parent), "FHIR_CODER_LINE_WORKERS": str(WORKERS)}
+    environment["FHIR_CODER_ENCODER"] = settings.encoder
+    plan = Plan(systems=tuple(CODE_SYSTEMS), requests=LOAD, concurrent=CONCURRENT, seed=SEED, ranked=True)
+    with started(None, environment) as server:
+        figures = measure_load(measured, plan, server)
+    for table in (speed_table(figures.speeds), accuracy_table(figures.accuracies), ways_table(figures.ways)):
+        console.print(table)
+    if figures.cost:
+        console.print(f"server: ready after {figures.cost.start_seconds:.1f} s, {figures.cost.megabytes:,.0f} MB")
+    return asdict(figures)
 
 
 def _encoded(names: Sequence[str], encoder: Encoder, path: Path) -> Vectors:

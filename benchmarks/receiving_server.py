@@ -1,8 +1,8 @@
 """A FHIR server in memory that receives transactions, fails on purpose, and keeps account: for crash.py and outage.py.
 
 It knows what the outbox uses of https://hl7.org/fhir/R4/http.html: transactions of conditional creates, conditional
-updates and updates by id, reads by id, 429 and 503 with Retry-After. A real server checks more and is slower; what is
-counted here is what was lost, what came twice, and what came too early.
+updates and updates by id, reads by id, searches (for what others wrote: nothing), 429 and 503 with Retry-After. A real
+server checks more and is slower; what is counted here is what was lost, what came twice, and what came too early.
 """
 
 from __future__ import annotations
@@ -109,6 +109,10 @@ class ReceivingServer:
             found = self.account.resources.get(place)
         return (200, {"ETag": f'W/"{found["meta"]["versionId"]}"'}, found) if found else (404, {}, _outcome())
 
+    def search(self) -> tuple[int, dict[str, str], Any]:
+        """Return what every search finds: nothing that somebody else has written."""
+        return 200, {}, {"resourceType": "Bundle", "type": "searchset", "entry": []}
+
     def _fault(self) -> str:
         drawn, faults = self._random.random(), self.faults
         for name, share in (("429", faults.busy), ("503", faults.unavailable), ("500", faults.written_but_500)):
@@ -158,15 +162,17 @@ class ReceivingServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if server.away:
+                    server.account.transactions += 1
+                    self.close_connection = True
+                    return
                 self._answer(*server.transaction(body))
 
             def do_GET(self) -> None:
-                self._answer(*server.read("/".join(self.path.partition("?")[0].split("/")[2:4])))
+                path = self.path.partition("?")[0].split("/")[2:4]
+                self._answer(*(server.read("/".join(path)) if len(path) == 2 else server.search()))
 
             def _answer(self, status: int, headers: dict[str, str], content: Any) -> None:
-                if server.away:
-                    self.close_connection = True
-                    return
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 for name, value in {**headers, "Content-Type": "application/fhir+json"}.items():

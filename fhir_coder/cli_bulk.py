@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -73,11 +74,42 @@ def bulk(
     for line in _remarks(files):
         complain(line)
     target = settings.model_copy(update={"out": out, "server": settings.server if server_out else None})
+    _take_back(_deleted(files), target)
     documents = [path for file, path in files if file.part == "output" and file.type == "DocumentReference"]
     if not documents:
         complain("the export has no documents")
         return
     code_paths(documents, settings, target, output=Format.NONE, journal=folder / "coded.journal")
+
+
+def _take_back(deleted: Sequence[str], target: Settings) -> None:
+    """Take back what documents gave that were deleted on the server since; again and again changes nothing more."""
+    from fhir_coder.delivery.database import open_database_of
+    from fhir_coder.delivery.deliver import Deliverer
+    from fhir_coder.delivery.dispatch import dispatch_of_deleted
+
+    if not deleted:
+        return
+    with ExitStack() as stack:
+        engine = open_database_of(target)
+        stack.callback(engine.dispose)
+        deliverer = Deliverer(target, engine)
+        stack.callback(deliverer.close)
+        number = sum(len(deliverer.deliver(dispatch_of_deleted(place))) for place in deleted)
+    complain(f"{len(deleted)} documents were deleted on the server; {number} resources that they gave are taken back")
+
+
+def _deleted(files: Iterable[tuple[File, Path]]) -> list[str]:
+    """Return the places of the documents that the export says were deleted: Bundles of DELETE requests."""
+    from fhir_coder.upstream.download import read_resources
+    from fhir_coder.upstream.rest import entries
+
+    bundles = (each for file, path in files if file.part == "deleted" for each in read_resources(path))
+    requests = (entry.get("request") for bundle in bundles for entry in entries(bundle))
+    urls = (each.get("url") for each in requests if isinstance(each, dict))
+    return [
+        url for url in urls if isinstance(url, str) and re.fullmatch(r"DocumentReference/[A-Za-z0-9\-.]{1,64}", url)
+    ]
 
 
 def _request(group: str | None, *, patient: bool, system: bool, since: str | None) -> Request:
@@ -184,18 +216,12 @@ def _progress(stack: ExitStack) -> Progress:
 
 
 def _remarks(files: Iterable[tuple[File, Path]]) -> list[str]:
-    """Say what an export tells beside its resources: what it could not export, and what was deleted."""
+    """Say what an export tells beside its resources: what it could not export."""
     from fhir_coder.upstream.download import read_resources
 
-    deleted, problems = 0, Counter[str]()
-    for file, path in files:
-        if file.part == "output":
-            continue
-        for resource in read_resources(path):
-            if file.part == "deleted":
-                deleted += len(resource.get("entry", []))
-            for issue in resource.get("issue", []):
-                problems[f"{issue.get('severity')}: {issue.get('code')}"] += 1
-    said = [f"{deleted} documents were deleted on the server"] if deleted else []
+    outcomes = (each for file, path in files if file.part == "error" for each in read_resources(path))
+    problems = Counter(
+        f"{issue.get('severity')}: {issue.get('code')}" for outcome in outcomes for issue in outcome.get("issue", [])
+    )
     # What a server writes in diagnostics may quote a document, so only the codes are told.
-    return said + [f"the server says of its export: {name} ({number})" for name, number in problems.most_common()]
+    return [f"the server says of its export: {name} ({number})" for name, number in problems.most_common()]

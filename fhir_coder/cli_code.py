@@ -248,12 +248,18 @@ class _Run:
         if intake.records:
             self._write_records(file, intake)
         if intake.remark:
-            self.tally.remarks[intake.remark] += 1
-            if not self.is_bulk:
-                complain(f"{intake.source}: {intake.remark}")
+            self._remark(intake.source, intake.remark)
+        if intake.note is not None and not intake.note.text and not self.sinks.any:
+            self._remark(intake.source, "a document is taken back, or has a new status; this is delivered, not printed")
+            return None
         if intake.note is None or intake.note.subject or not self.subject:
             return intake.note
         return replace(intake.note, subject=self.subject)
+
+    def _remark(self, source: str, remark: str) -> None:
+        self.tally.remarks[remark] += 1
+        if not self.is_bulk:
+            complain(f"{source}: {remark}")
 
     def _write_records(self, file: _File, intake: Intake) -> None:
         from fhir_coder.delivery.dispatch import Dispatch

@@ -129,7 +129,7 @@ def benchmark_lookup(
         float | None, typer.Option(min=0, max=1, help="Threshold of the server that is started; 0: it always answers.")
     ] = None,
     ranked: Annotated[
-        bool, typer.Option(help="Also rank the queries in this process: acc@1 and acc@5 before abstention.")
+        bool, typer.Option(help="Also rank the queries in this process: acc@1 and acc@5, and by vectors alone.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Of the choice of names and of what is done to them.")] = 1,
     output: Annotated[Output, typer.Option("--format", help="What to print.")] = Output.TABLE,
@@ -164,7 +164,7 @@ def benchmark_lookup(
 
 def _print(figures: Figures, output: Output) -> None:
     from fhir_coder.lookup.figures import ANCESTOR
-    from fhir_coder.lookup.report import accuracy_table, speed_table
+    from fhir_coder.lookup.report import accuracy_table, speed_table, ways_table
 
     if output is Output.JSON:
         published = {system: asdict(each) for system, each in ANCESTOR.items()}
@@ -172,6 +172,8 @@ def _print(figures: Figures, output: Output) -> None:
         return
     print_table(speed_table(figures.speeds))
     print_table(accuracy_table(figures.accuracies))
+    if figures.ways:
+        print_table(ways_table(figures.ways))
     if figures.cost is not None:
         memory = f", {figures.cost.megabytes:,.0f} MB after the load" if figures.cost.megabytes else ""
         typer.echo(f"Server: ready after {figures.cost.start_seconds:.1f} s{memory}.")

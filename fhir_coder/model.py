@@ -108,6 +108,8 @@ class Note:
     repeats: tuple[str, ...] = ()
     # Entered in error, or superseded by another one: what it gave is taken back, and nothing of it is written.
     withdrawn: bool = False
+    # Only `doc_status` is told, of a document whose text came before (MDM^T03).
+    is_status_alone: bool = False
     # The attachment the text was taken from (FHIRPath), and the document's other attachments.
     attachment: str | None = None
     passed_over: tuple[PassedOver, ...] = ()

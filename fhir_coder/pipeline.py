@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,13 @@ from typing import Any
 from fhir_coder.coding.note_choice import NoteChoice
 from fhir_coder.coding.thresholds import thresholds
 from fhir_coder.errors import InputError
-from fhir_coder.linking.dense import DenseIndex
-from fhir_coder.linking.encoder import Encoder
-from fhir_coder.linking.lexical import LexicalIndex
-from fhir_coder.linking.linker import SYSTEMS, Linker, Query
+from fhir_coder.linking.linker import SYSTEMS, Query
 from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
 from fhir_coder.nlp.dates import Calendar
 from fhir_coder.nlp.reader import Reader, Reading
 from fhir_coder.nlp.recogniser import Recogniser, recogniser_folder
 from fhir_coder.nlp.relations import Relations
-from fhir_coder.prepare import encoder_folder, prepare, vectors_folder
+from fhir_coder.prepare import open_linker, prepare
 from fhir_coder.settings import Settings
 from fhir_coder.terminology.map_rules import PatientContext
 from fhir_coder.terminology.store import ConceptStore
@@ -44,13 +40,7 @@ class Coder:
         self.reader = Reader(self.store, Recogniser.load(recogniser) if recogniser else None)
         self._relations = Relations(self.store)
         self._choice = NoteChoice(self.store)
-        model = encoder_folder(settings)
-        self.linker = Linker(
-            self.store,
-            lexical=lambda: LexicalIndex(self.store),
-            dense=partial(_dense_index, self.store, model, settings) if model else None,
-            top=settings.max_candidates,
-        )
+        self.linker = open_linker(self.store, settings, settings.max_candidates)
 
     @classmethod
     def from_settings(cls, settings: Settings | Path | str | None = None) -> Coder:
@@ -193,8 +183,3 @@ def _strength(attributes: Mapping[str, Any]) -> str:
     if "strength" in attributes or "dose_high" in attributes or "dose" not in attributes:
         return str(attributes.get("strength", ""))
     return f"{attributes['dose']} {attributes['unit']}"
-
-
-def _dense_index(store: ConceptStore, model: Path, settings: Settings) -> DenseIndex:
-    encoder = Encoder(model, settings.encoder_pooling, settings.encoder_instruction)
-    return DenseIndex(store, vectors_folder(settings), encoder)

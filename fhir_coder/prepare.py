@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from rich.progress import (
 from fhir_coder.errors import TerminologyError
 from fhir_coder.linking import dense, lexical, spelling
 from fhir_coder.linking.encoder import Encoder, embedded_encoder, minilm_folder
+from fhir_coder.linking.linker import Linker
 from fhir_coder.model import CODE_SYSTEMS
 from fhir_coder.settings import Settings
 from fhir_coder.tables import folder
-from fhir_coder.terminology import keys, normalise, writer
+from fhir_coder.terminology import keys, name_table, normalise, writer
 from fhir_coder.terminology.catalogue import (
     MANIFEST,
     Catalogue,
@@ -37,10 +39,11 @@ from fhir_coder.terminology.catalogue import (
 from fhir_coder.terminology.embedded import EMBEDDED, Embedded
 from fhir_coder.terminology.importer import Stored, put_in_place, store, unfinished
 from fhir_coder.terminology.release import Import
+from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
 
 _EMBEDDED = "embedded"
-_CODE = [Path(str(module.__file__)) for module in (normalise, keys, writer, lexical, spelling)]
+_CODE = [Path(str(module.__file__)) for module in (normalise, keys, name_table, writer, lexical, spelling)]
 
 
 def terminology_root(settings: Settings) -> Path:
@@ -241,6 +244,21 @@ def vectors_folder(settings: Settings) -> str:
     if settings.encoder == "embedded":  # another version of the program may come with another one
         model += (embedded_encoder() / "config.json").read_text(encoding="utf-8")
     return f"vectors-{sha256(model.encode()).hexdigest()[:8]}"
+
+
+def open_linker(store: ConceptStore, settings: Settings, top: int) -> Linker:
+    """Return what links over a store, `top` candidates each. Indexes and encoder are loaded when they are needed."""
+    vectors = partial(open_dense, store, settings) if encoder_folder(settings) else None
+    return Linker(store, lambda: lexical.LexicalIndex(store), vectors, top)
+
+
+def open_dense(store: ConceptStore, settings: Settings) -> dense.DenseIndex | None:
+    """Return the vectors of a store with their encoder, which is loaded; None when there is to be none."""
+    model = encoder_folder(settings)
+    if model is None:
+        return None
+    encoder = Encoder(model, settings.encoder_pooling, settings.encoder_instruction)
+    return dense.DenseIndex(store, vectors_folder(settings), encoder)
 
 
 def build_vectors(place: Path, settings: Settings, progress: Progress) -> None:

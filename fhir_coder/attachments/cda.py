@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
@@ -34,6 +35,13 @@ _UNBOUND_PREFIX = 27  # XML_ERROR_UNBOUND_PREFIX of expat
 _LINES = frozenset({"br", "tr", "thead", "tbody", "tfoot", "list"})
 _PARAGRAPHS = frozenset({"paragraph", "caption", "table"})
 _CELLS = frozenset({"td", "th"})
+_WHEN = re.compile(r"\b(?:date|time|when|day)\b", re.IGNORECASE)
+_DATE = re.compile(
+    r"\s*(?:\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?|\d{8}|\d{0,2}\s?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\b",
+    re.IGNORECASE,
+)
+_LONGEST_TITLE = 80  # characters of a column's title
+_MOST_IN_CELL = 50  # elements in a cell
 _DEEPEST = 8  # sections within sections that a path names, the innermost
 _LONGEST_BRACKETED = 40  # characters of a title that may stand in brackets behind another
 
@@ -145,7 +153,7 @@ def _loinc(section: Element) -> str:
 
 def _title(section: Element) -> str:
     title = _child(section, "title")
-    return " ".join("".join(title.itertext()).split()) if title is not None else ""
+    return _words(title) if title is not None else ""
 
 
 def _heading(section: Element) -> str:
@@ -175,6 +183,7 @@ def _key(title: str) -> str:
 def _narrative(text: Element) -> str:
     """Return the text of a narrative block. Without recursion, by a stack of what is still to be done."""
     lines = Lines()
+    titles = _row_titles(text)
     waiting: list[Element | Callable[[], None]] = [text]
     while waiting:
         step = waiting.pop()
@@ -190,17 +199,57 @@ def _narrative(text: Element) -> str:
         _begin(lines, name, step)
         if step.text:
             lines.text(step.text)
-        waiting += [*after, _ender(lines, name), *_with_cells(lines, step)]
+        waiting += [*after, _ender(lines, name), *_with_cells(lines, step, titles.get(step, ()))]
     return str(lines)
 
 
-def _with_cells(lines: Lines, element: Element) -> Iterator[Element | Callable[[], None]]:
-    """Yield the children, the last first, with what separates cells between them."""
+def _with_cells(lines: Lines, element: Element, titles: Sequence[str] = ()) -> Iterator[Element | Callable[[], None]]:
+    """Yield the children, the last first, with what separates cells, and the titles of their columns before them."""
     children = list(element)
     for at in range(len(children) - 1, -1, -1):
         yield children[at]
+        if titles and at and titles[at] and _short(children[at]):
+            yield _adder(lines, f"{titles[at]}: ")
         if at and _name(children[at]) in _CELLS:
             yield lines.cell
+
+
+def _row_titles(text: Element) -> Mapping[Element, Sequence[str]]:
+    """Return the titles of the columns for each row that begins with a date below such a title.
+
+    In such a row nothing else says what is measured: "Nov 14, 1999 | 132/86" is to be read as "Nov 14, 1999 | Blood
+    Pressure: 132/86". In other tables the first cell says what the row is about, and titles would stand between it and
+    what is said of it.
+    """
+    found: dict[Element, Sequence[str]] = {}
+    for table in (element for element in text.iter() if _name(element) == "table"):
+        head = _child(table, "thead")
+        head_row = _child(head, "tr") if head is not None else None
+        titles = (
+            [_short(cell).rstrip(":") for cell in head_row if _name(cell) in _CELLS] if head_row is not None else []
+        )
+        if not titles or not _WHEN.search(titles[0]) or max(map(len, titles)) > _LONGEST_TITLE:
+            continue
+        for part in table:
+            for row in part if _name(part) == "tbody" else ():
+                cells = list(row)
+                if len(cells) == len(titles) and all(_name(cell) in _CELLS for cell in cells) and _is_date(cells[0]):
+                    found[row] = titles
+    return found
+
+
+def _is_date(cell: Element) -> bool:
+    return _DATE.match(_short(cell)) is not None
+
+
+def _short(element: Element) -> str:
+    """Return the words of a cell; "" of one that holds a document of its own."""
+    inner = list(islice(element.iter(), _MOST_IN_CELL + 1))
+    return _words(element) if len(inner) <= _MOST_IN_CELL else ""
+
+
+def _words(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
 
 
 def _begin(lines: Lines, name: str, element: Element) -> None:

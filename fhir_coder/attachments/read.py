@@ -70,7 +70,7 @@ def read_attachment(raw: bytes, stated: str, settings: Settings, *, place: str) 
     if raw.startswith(MAGIC):
         raw = unzipped(raw, settings.max_body_bytes, place=place)
     media_type, charset = content_type(stated)
-    format_ = _evident_format(raw) or _MEDIA_TYPES.get(media_type) or ("plain" if media_type in _PACKED else None)
+    format_ = evident_format(raw) or _MEDIA_TYPES.get(media_type) or ("plain" if media_type in _PACKED else None)
     if format_ is None:
         raise UnsupportedError(f"this content type is not read; send {READ_TYPES}", place=place)
     if charset is not None:
@@ -108,6 +108,7 @@ def require_hash(raw: bytes, size: object, digest: str | None, *, place: str) ->
         )
 
 
-def _evident_format(raw: bytes) -> Format | None:
+def evident_format(raw: bytes) -> Format | None:
+    """Return the form that the first bytes tell (RTF, PDF, HTML, XML), or None when they tell none."""
     start = raw[:_SIGNATURE_WITHIN].removeprefix(b"\xef\xbb\xbf")
     return next((format_ for pattern, format_ in _SIGNATURES if pattern.match(start)), None)

@@ -53,7 +53,7 @@ def database_key(settings: Settings) -> str | None:
 def open_database(data_dir: Path, url: str | None = None, key: str | None = None) -> Engine:
     """Open the database at `url` (postgresql://... or sqlite:///...), else the file delivery.sqlite in `data_dir`.
 
-    It is created, and its schema brought up to date, where needed. With a `key` (`database_key`), the file is encrypted.
+    It is created, and its schema brought up to date, where needed. With a `key` (`database_key`) the file is encrypted.
 
     Raises `SettingsError` for a wrong URL, `StorageError` for a wrong key and for a schema newer than this program,
     OSError when the folder cannot be written, and SQLAlchemyError when the database cannot be reached.

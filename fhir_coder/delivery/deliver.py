@@ -17,7 +17,17 @@ from sqlalchemy import Engine
 from fhir_coder.delivery import reconcile
 from fhir_coder.delivery.client import FhirClient, Sent, VersionConflictError, resolved
 from fhir_coder.delivery.dispatch import Dispatch
-from fhir_coder.delivery.revision import Decision, Step, content, decide, revise, taken_back, told
+from fhir_coder.delivery.revision import (
+    Decision,
+    Step,
+    content,
+    decide,
+    revise,
+    status_steps,
+    taken_back,
+    told,
+    with_status,
+)
 from fhir_coder.delivery.targets import FolderTarget, ServerTarget
 from fhir_coder.delivery.written import Ledger, Written
 from fhir_coder.fhir.checks import check
@@ -96,13 +106,36 @@ class Deliverer:
             if entries:
                 target.send(_bundle(entries))
             return []
+        if dispatch.status_alone is not None:
+            return self._change_status(target, dispatch, dispatch.document, dispatch.status_alone)
         entries, said = self._admitted(target, dispatch, entries)
         adds_evidence = self._enrich != "off" and not dispatch.waits
         delivery = _Delivery(self._ledger, target, dispatch, entries, adds_evidence=adds_evidence)
         effects = said + delivery.carry_out()
+        kept = {"bundle": dispatch.bundle, "retracts": dispatch.retracts, "names": dispatch.names}
+        self._ledger.wait(target.name, dispatch.document, kept if dispatch.waits else None)
         if self._lookup is not None and isinstance(target, ServerTarget):
             effects += _code_chart(target.client, entries, self._lookup)
         return effects
+
+    def _change_status(self, target: Target, dispatch: Dispatch, document: str, status: str) -> list[Effect]:
+        """Give what a document gave, or has waiting, its new docStatus."""
+        waiting = self._ledger.waiting(target.name, document)
+        if waiting is not None and status != "preliminary":
+            entries = waiting["bundle"].get("entry", ())
+            entries = [{**entry, "resource": with_status(entry["resource"], status)} for entry in entries]
+            final = Dispatch(
+                bundle=_bundle(entries),
+                document=document,
+                retracts=tuple(waiting["retracts"]),
+                names=tuple(waiting["names"]),
+            )
+            return self._deliver(target, final)
+        steps = status_steps(self._ledger.rows(target.name, [document]), status)
+        if not steps:
+            reason = "the status is that of a document of which nothing is known, or it has that status already"
+            return [Effect(target=_kind(target), what="ignored", place="", reason=reason)]
+        return _Delivery(self._ledger, target, dispatch, [], adds_evidence=False, steps=steps).carry_out()
 
     def _admitted(
         self, target: Target, dispatch: Dispatch, entries: Sequence[Json]
@@ -128,7 +161,14 @@ class _Delivery:
     """One delivery to one target."""
 
     def __init__(
-        self, ledger: Ledger, target: Target, dispatch: Dispatch, entries: Sequence[Json], *, adds_evidence: bool
+        self,
+        ledger: Ledger,
+        target: Target,
+        dispatch: Dispatch,
+        entries: Sequence[Json],
+        *,
+        adds_evidence: bool,
+        steps: list[Step] | None = None,
     ) -> None:
         assert dispatch.document is not None  # noqa: S101 - told to the type checker: the caller has looked
         self._ledger = ledger
@@ -140,7 +180,8 @@ class _Delivery:
         self._own = ledger.rows(target.name, [self._document])
         self._replaced = ledger.rows(target.name, replaced)
         self._entries = entries
-        steps = revise(self._document, self._own, self._replaced, entries, withdrawn=self._withdrawn)
+        if steps is None:
+            steps = revise(self._document, self._own, self._replaced, entries, withdrawn=self._withdrawn)
         self._steps = [each for each in steps if each.entry is not None] if dispatch.waits else steps
         if adds_evidence and isinstance(target, ServerTarget):
             self._steps = reconcile.add_evidence(target.client, self._document, self._steps)
@@ -239,7 +280,7 @@ class _Delivery:
             for url, (entry, answer) in sent.items()
             if url not in own and entry["resource"]["resourceType"] == _PROVENANCE
         ]
-        replaces = [] if self._withdrawn else self._dispatch.retracts
+        replaces = [] if self._withdrawn or self._dispatch.waits else self._dispatch.retracts
         # Taken over by the row of another document, or nothing of ours any more.
         over = [
             each.step.row.identity
@@ -255,7 +296,7 @@ class _Delivery:
             self._document,
             rows,
             forgotten=over,
-            names=self._dispatch.names,
+            names=None if self._dispatch.status_alone else self._dispatch.names,
             replaces=replaces,
             stands=not self._withdrawn,
         )

@@ -28,6 +28,8 @@ class Dispatch:
     repeats: tuple[str, ...] = ()
     # Preliminary, where that is to wait: the document alone is delivered, and nothing is taken back.
     waits: bool = False
+    # The docStatus that a document has from now on; what it says came before, and stays.
+    status_alone: str | None = None
 
 
 def dispatch_of(note: Note, bundle: Mapping[str, Any], settings: Settings) -> Dispatch:
@@ -39,6 +41,13 @@ def dispatch_of(note: Note, bundle: Mapping[str, Any], settings: Settings) -> Di
         document=document,
         retracts=(document,) if note.withdrawn else tuple(each for each in replaced if each != document),
         repeats=tuple(identity_of(each) for each in note.repeats),
-        waits=settings.preliminary == "wait" and note.doc_status == "preliminary",
+        status_alone=note.doc_status if note.is_status_alone else None,
+        waits=settings.preliminary == "wait" and note.doc_status == "preliminary" and not note.is_status_alone,
         names=tuple(each for name in note.names if (each := identity_of(name)) != document),
     )
+
+
+def dispatch_of_deleted(place: str) -> Dispatch:
+    """Return the dispatch of a document that is no more ("DocumentReference/7"): what it gave is taken back."""
+    document = identity_of(place)
+    return Dispatch(bundle={"resourceType": "Bundle", "type": "transaction"}, document=document, retracts=(document,))

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Column, Connection, DateTime, Engine, Index, LargeBinary, String, Table, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from fhir_coder.delivery.database import METADATA, insert_new
 from fhir_coder.delivery.queue import ID, utc_now
+from fhir_coder.errors import InputError
 
 _PARTS = Table(
     "message_parts",
@@ -19,6 +36,7 @@ _PARTS = Table(
     Column("continues", String, nullable=False),
     Column("pointer", String, nullable=False),
     Column("payload", LargeBinary),  # None once it is part of a stored message
+    Column("size", Integer, nullable=False),  # bytes
     Column("added", DateTime, nullable=False),  # UTC
     Index("message_parts_continues", "continues"),
     Index("message_parts_pointer", "pointer"),
@@ -41,6 +59,7 @@ class MessageParts:
             "continues": _link(sender, continues),
             "pointer": _link(sender, pointer),
             "payload": payload,
+            "size": len(payload),
             "added": utc_now(),
         }
         with self._engine.begin() as connection:
@@ -48,34 +67,22 @@ class MessageParts:
             waits = select(_PARTS.c.payload.is_not(None)).where(_PARTS.c.key == key)
             return bool(connection.execute(waits).scalar_one())
 
-    def message(self, key: str) -> tuple[list[str], list[bytes]] | None:
-        """Return the keys and payloads of all parts of the message that a part belongs to, or None: some are missing.
+    def message(self, key: str, most: int) -> Mapping[str, bytes] | None:
+        """Return all parts of the message that a part belongs to, by their keys, in order, or None: some are missing.
 
         Where a sender uses a pointer again, the part that came last counts.
-        """
-        with self._engine.connect() as connection:
-            own = _rows(connection, _PARTS.c.key == key)
-            if not own:
-                return None
-            found = [own[0]]
-            while found[0].continues:
-                before = _rows(connection, _PARTS.c.pointer == found[0].continues)
-                if not before or len(found) > _MOST_PARTS:
-                    return None
-                found.insert(0, before[0])
-            while found[-1].pointer:
-                after = _rows(connection, _PARTS.c.continues == found[-1].pointer)
-                if not after or len(found) > _MOST_PARTS:
-                    return None
-                found.append(after[0])
-            keys = [row.key for row in found]
-            if len(set(keys)) < len(keys):  # they point at each other
-                return None
-            rows = connection.execute(select(_PARTS.c.key, _PARTS.c.payload).where(_PARTS.c.key.in_(keys)))
-            payloads = {row.key: row.payload for row in rows}
-        return keys, [payloads[each] for each in keys]
 
-    def release(self, keys: Sequence[str]) -> None:
+        Raises `InputError` when they are more than `most` bytes, or point at each other for ever.
+        """
+        with self._engine.connect().execution_options(reads=True) as connection:
+            chain = _chain(connection, key, most)
+            if chain is None:
+                return None
+            rows = connection.execute(select(_PARTS.c.key, _PARTS.c.payload).where(_PARTS.c.key.in_(chain)))
+            payloads = {row.key: row.payload for row in rows}
+        return {each: payloads[each] for each in chain}
+
+    def release(self, keys: Collection[str]) -> None:
         """Remove the content of parts whose message is stored. The rows stay: a part that comes again is known."""
         with self._engine.begin() as connection:
             connection.execute(update(_PARTS).where(_PARTS.c.key.in_(keys)).values(payload=None))
@@ -87,15 +94,41 @@ class MessageParts:
 
     def waiting(self) -> int:
         """Return how many parts wait for others."""
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(reads=True) as connection:
             count = select(func.count()).select_from(_PARTS).where(_PARTS.c.payload.is_not(None))
             return int(connection.execute(count).scalar_one())
 
 
-def _rows(connection: Connection, where: object) -> Sequence[object]:
-    columns = (_PARTS.c.key, _PARTS.c.continues, _PARTS.c.pointer)
-    found = select(*columns).where(where, _PARTS.c.payload.is_not(None)).order_by(_PARTS.c.id.desc()).limit(1)
-    return connection.execute(found).all()
+def _chain(connection: Connection, key: str, most: int) -> list[str] | None:
+    """Return the keys of the parts from the first to the last, or None when one is missing."""
+    own = _newest(connection, _PARTS.c.key == key)
+    if own is None:
+        return None
+    first, last, size, chain = own, own, own.size, [own.key]
+    while first.continues or last.pointer:
+        if first.continues:
+            found = first = _newest(connection, _PARTS.c.pointer == first.continues)
+        else:
+            found = last = _newest(connection, _PARTS.c.continues == last.pointer)
+        if found is None:
+            return None
+        size += found.size
+        if size > most or len(chain) == _MOST_PARTS or found.key in chain:
+            raise InputError(
+                f"the parts of the message are more than {_MOST_PARTS}, or than the setting max_body_bytes ({most}) "
+                "allows, or point at each other; split it into messages of their own",
+                place="DSC-1",
+                code="too-long",
+            )
+        chain = [found.key, *chain] if found is first else [*chain, found.key]
+    return chain
+
+
+def _newest(connection: Connection, where: ColumnElement[bool]) -> Any:
+    """Return the part that came last of those that wait, or None."""
+    columns = (_PARTS.c.key, _PARTS.c.continues, _PARTS.c.pointer, _PARTS.c.size)
+    waiting = select(*columns).where(where, _PARTS.c.payload.is_not(None))
+    return connection.execute(waiting.order_by(_PARTS.c.id.desc()).limit(1)).first()
 
 
 def _link(sender: str, pointer: str) -> str:

@@ -137,7 +137,10 @@ def decide(step: Step, standing: Standing) -> Decision:
     if is_theirs:
         state = "evidence"
     wanted = _wanted(step, step.row, standing.resource)
-    if agrees(wanted, standing.resource):
+    is_done = (
+        wanted.get("evidence") == standing.resource.get("evidence") if is_theirs else agrees(wanted, standing.resource)
+    )
+    if is_done:
         return Decision(step=step, state=state, version=standing.version)
     if not is_theirs and not _is_ours(step.row, standing):
         return Decision(
@@ -196,6 +199,34 @@ def put(full_url: str, place: str, resource: Json, version: str | None) -> dict[
         "resource": {**body, "id": place.partition("/")[2]} | ({"meta": meta} if meta else {}),
         "request": request,
     }
+
+
+def with_status(resource: Json, status: str) -> dict[str, Any]:
+    """Return a resource of a document that now has this docStatus, with the marks that follow from that.
+
+    A result that is preliminary because the note is not sure of it stays so.
+    """
+    changed = dict(resource)
+    if resource["resourceType"] == _DOCUMENT:
+        changed["docStatus"] = status
+    elif resource["resourceType"] == "Observation" and resource["status"] in ("preliminary", "final"):
+        changed["status"] = "preliminary" if status == "preliminary" or _is_unsure(resource) else "final"
+    return changed
+
+
+def status_steps(own: Sequence[Written], status: str) -> list[Step]:
+    """Return the steps by which what a document gave takes its new docStatus."""
+    changed = [(row, with_status(row.resource, status)) for row in own if row.state == "standing"]
+    return [
+        Step(act="update", entry=put(row.identity, row.place, resource, None), row=row)
+        for row, resource in changed
+        if resource != row.resource
+    ]
+
+
+def _is_unsure(resource: Json) -> bool:
+    parts = [part for each in resource.get("extension", ()) for part in each.get("extension", ())]
+    return any(part.get("url") == "certainty" and part.get("valueCode") == "possible" for part in parts)
 
 
 def content(resource: Json) -> str:

@@ -51,6 +51,15 @@ _REPLACED = Table(
 )
 
 
+_WAITING = Table(
+    "document_waiting",
+    METADATA,
+    Column("target", String, primary_key=True),
+    Column("document", String, primary_key=True),
+    Column("kept", JSON, nullable=False),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A resource that a document gave."""
@@ -71,7 +80,7 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         """Create the tables where they are missing."""
-        METADATA.create_all(engine, tables=[_WRITTEN, _NAMES, _REPLACED])
+        METADATA.create_all(engine, tables=[_WRITTEN, _NAMES, _REPLACED, _WAITING])
         self._engine = engine
 
     def rows(self, target: str, documents: Iterable[str]) -> list[Written]:
@@ -100,6 +109,22 @@ class Ledger:
         with self._reading() as connection:
             return connection.execute(statement).first() is not None
 
+    def waiting(self, target: str, document: str) -> Mapping[str, Any] | None:
+        """Return what `wait` kept of a preliminary document, or None."""
+        statement = select(_WAITING.c.kept).where(_WAITING.c.target == target, _WAITING.c.document == document)
+        with self._reading() as connection:
+            found: Mapping[str, Any] | None = connection.execute(statement).scalar()
+        return found
+
+    def wait(self, target: str, document: str, kept: Mapping[str, Any] | None) -> None:
+        """Keep what a preliminary document says until it is final, in place of what was kept; None keeps nothing."""
+        if kept is None and self.waiting(target, document) is None:
+            return
+        with self._engine.begin() as connection:
+            connection.execute(delete(_WAITING).where(_WAITING.c.target == target, _WAITING.c.document == document))
+            if kept is not None:
+                connection.execute(_WAITING.insert(), {"target": target, "document": document, "kept": dict(kept)})
+
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reads=True)
 
@@ -118,13 +143,14 @@ class Ledger:
         rows: Iterable[Written],
         *,
         forgotten: Iterable[str] = (),
-        names: Iterable[str] = (),
+        names: Iterable[str] | None = (),
         replaces: Iterable[str] = (),
         stands: bool = True,
     ) -> None:
         """Write what a delivery of `document` has led to, all of it or nothing.
 
-        `forgotten` are identities that another row has taken over. `names` are those by which the document is known.
+        `forgotten` are identities that another row has taken over. `names` are those by which the document is known;
+        with None, what was said of the document itself before still holds.
         `replaces` are the documents it takes the place of, and what it said of that before is forgotten; a document
         that no longer `stands` (it was withdrawn) replaces none.
         """
@@ -135,7 +161,8 @@ class Ledger:
                 connection.execute(delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity == identity))
             if made:
                 connection.execute(_WRITTEN.insert(), made)
-            _say(connection, target, document, list(names), list(replaces) if stands else [])
+            if names is not None:
+                _say(connection, target, document, list(names), list(replaces) if stands else [])
 
 
 def _say(connection: Connection, target: str, document: str, names: list[str], replaces: list[str]) -> None:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from fhir_coder.doctor.database import database
 from fhir_coder.doctor.finding import Examination, Finding, failure, ok
 from fhir_coder.doctor.installation import data_folder, models, releases
-from fhir_coder.doctor.network import certificates, ports
+from fhir_coder.doctor.network import callers, certificates, ports
 from fhir_coder.doctor.server import fhir_server
 from fhir_coder.settings import Settings
 
@@ -47,6 +47,7 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     models,
     database,
     fhir_server,
+    callers,
     ports,
     certificates,
     _tracing,

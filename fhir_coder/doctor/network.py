@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 
@@ -14,6 +15,8 @@ from fhir_coder.doctor.finding import Finding, failure, ok, warning
 from fhir_coder.errors import SettingsError
 from fhir_coder.lookup.protocol import PORTS
 from fhir_coder.lookup.tls import server_context
+from fhir_coder.service.access.admission import is_loopback
+from fhir_coder.service.http_server import require_admission
 from fhir_coder.settings import Settings
 
 _SOON = timedelta(days=30)
@@ -52,6 +55,8 @@ def _wanted(settings: Settings) -> Iterator[tuple[str, str, int]]:
 
 def certificates(settings: Settings) -> Iterator[Finding]:
     """Look at whether the certificates can be used, and for how long."""
+    if settings.http_tls_certificate is not None:
+        yield from _served("HTTP certificate", settings, "http")
     if settings.mllp in ("tls", "both"):
         yield from _served("MLLP certificate", settings, "mllp")
     if settings.line_protocol in ("tls", "both"):
@@ -62,9 +67,22 @@ def certificates(settings: Settings) -> Iterator[Finding]:
             yield _validity(name, path)
 
 
-def _served(subject: str, settings: Settings, listener: str) -> Iterator[Finding]:
+def callers(settings: Settings) -> Iterator[Finding]:
+    """Look at who may call the service, as its start does."""
     try:
-        server_context(settings, "mllp" if listener == "mllp" else "line")
+        said = require_admission(settings)
+    except SettingsError as error:
+        yield failure("callers", str(error), "")
+        return
+    for each in said:
+        yield warning("callers", each, "make sure that this is meant")
+    if not said:
+        yield ok("callers", "this machine alone" if is_loopback(settings.host) else "asked who they are, over TLS")
+
+
+def _served(subject: str, settings: Settings, listener: Literal["http", "mllp", "line"]) -> Iterator[Finding]:
+    try:
+        server_context(settings, listener)
     except SettingsError as error:
         yield failure(subject, str(error), "")
     else:

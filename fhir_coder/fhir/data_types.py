@@ -23,6 +23,8 @@ _WHEN = frozenset(
 _DAYS = frozenset({"mon", "tue", "wed", "thu", "fri", "sat", "sun"})
 # Elements of the type SimpleQuantity, which has no comparator (sqty-1).
 _SIMPLE = frozenset({"low", "high", "doseQuantity", "rateQuantity"})
+# The parts by which a data type with an invariant is known.
+_TELLING = frozenset({"value", "reference", "start", "end", "low", "high", "numerator", "denominator", "data"})
 _NEEDED = (  # of Timing.repeat: rule, element, what must stand beside it
     ("tim-1", "duration", "durationUnit"),
     ("tim-2", "period", "periodUnit"),
@@ -35,15 +37,17 @@ _NEEDED = (  # of Timing.repeat: rule, element, what must stand beside it
 
 def broken_invariants(resource: Json) -> Iterator[Problem]:
     """Yield the elements of a resource whose data type's invariants do not hold, and the rule."""
-    stack: list[tuple[str, str, Any]] = [("", name, value) for name, value in resource.items() if name != "contained"]
-    while stack:
-        path, name, value = stack.pop()
+    waiting = [(name, name, value) for name, value in resource.items() if name != "contained"]
+    while waiting:
+        place, name, value = waiting.pop()
         if isinstance(value, list):
-            stack.extend((path, name, each) for each in value)
-        elif isinstance(value, Mapping):
-            place = f"{path}.{name}" if path else name
-            yield from _of_element(place, name, value)
-            stack.extend((place, part, each) for part, each in value.items() if isinstance(each, list | Mapping))
+            waiting += [(place, name, each) for each in value if isinstance(each, dict)]
+        elif isinstance(value, dict):
+            if name == "repeat" or not _TELLING.isdisjoint(value):
+                yield from _of_element(place, name, value)
+            waiting += [
+                (f"{place}.{part}", part, each) for part, each in value.items() if isinstance(each, dict | list)
+            ]
 
 
 def _of_element(place: str, name: str, value: Json) -> Iterator[Problem]:

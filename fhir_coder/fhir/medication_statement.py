@@ -152,7 +152,8 @@ def _dosage(given: Given) -> Json:
         dosage["asNeededBoolean"] = True
     if "route" in given:
         dosage["route"] = _route(given["route"])
-    if "dose" in given:
+    if "dose" in given and given.get("dose_high", given["dose"]) >= given["dose"]:
+        # "20-10 mg" is no range (rng-2): a taper, or two strengths. The words tell.
         dosage["doseAndRate"] = [_dose(given)]
     if most := given.get("max_per_day"):
         dosage["maxDosePerPeriod"] = {

@@ -13,7 +13,7 @@ from typing import IO, cast
 
 import orjson
 
-from fhir_coder.attachments.read import read_attachment
+from fhir_coder.attachments.read import evident_format, read_attachment
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2_intake import intakes_from_hl7v2
 from fhir_coder.ingest.intake import Intake
@@ -100,7 +100,12 @@ def _reader(path: Path) -> Reader:
 
 
 def intakes_from_bytes(raw: bytes, source: str, settings: Settings) -> Iterator[Intake]:
-    """Yield the intakes of bytes of unknown kind: JSON begins with "{", HL7 v2 with MSH or a batch header."""
+    """Yield the intakes of bytes of unknown kind: JSON begins with "{", HL7 v2 with MSH or a batch header.
+
+    RTF (which begins with "{" too), HTML, PDF and CDA are known by their first bytes; all else is text.
+    """
+    if evident_format(raw):
+        return _intakes_from_attachment(raw, source, settings)
     start = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x0b")
     if start.startswith(b"{"):
         return intakes_from_json(raw, source, settings)
@@ -123,9 +128,10 @@ def _intakes_from_text(raw: bytes, source: str, settings: Settings) -> Iterator[
 
 def _intakes_from_attachment(raw: bytes, source: str, settings: Settings) -> Iterator[Intake]:
     name = Path(source.removesuffix(_GZIP))
+    place = name.suffix or source
     try:
-        found = read_attachment(raw, _ATTACHMENTS[name.suffix.lower()], settings, place=name.suffix)
-        text = clean_text(found.text, settings, place=name.suffix)
+        found = read_attachment(raw, _ATTACHMENTS.get(name.suffix.lower(), _ANY), settings, place=place)
+        text = clean_text(found.text, settings, place=place)
         yield Intake(source=source, note=Note(text=text, id=Path(source).name, origins=found.origins))
     except InputError as error:
         yield Intake(source=source, error=error)
@@ -200,6 +206,7 @@ def _too_long(settings: Settings) -> InputError:
     )
 
 
+_ANY = "application/octet-stream"
 _ATTACHMENTS = {
     ".html": "text/html",
     ".htm": "text/html",

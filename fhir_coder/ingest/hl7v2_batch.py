@@ -85,5 +85,7 @@ def pointer(piece: bytes) -> bytes | None:
 
 def continuation(piece: bytes) -> bytes:
     """Return MSH-14 of a message with LF segment ends, or b"" when it continues no other."""
+    if not piece[3:4]:
+        return b""
     fields = piece.partition(b"\n")[0].split(piece[3:4])
     return fields[_CONTINUATION_FIELD].strip() if len(fields) > _CONTINUATION_FIELD else b""

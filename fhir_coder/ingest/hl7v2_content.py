@@ -46,13 +46,9 @@ def read_message(message: Message, settings: Settings, *, follow: bool = True) -
     Raises `UnsupportedError` for a message type that is not read, and for a note in a form that is not read, and
     `InputError`, with the field as its place, for what is missing or wrong.
     """
-    kind = _kind(message)
-    if not message.value("MSH", 10):
-        raise InputError("the message has no control id; give one", place="MSH-10", code="required")
+    kind = kind_of_message(message)
     if message.value("DSC", 1):
-        raise UnsupportedError(
-            "the message goes on in another one; send it whole, or all its parts in one file", place="DSC-1"
-        )
+        raise InputError("the message goes on in another one, which is missing", place="DSC-1", code="incomplete")
     parts = [_read(part, kind, settings, follow=follow) for part in _patients(message)]
     return Content(
         notes=tuple(note for part in parts for note in part.notes),
@@ -62,8 +58,13 @@ def read_message(message: Message, settings: Settings, *, follow: bool = True) -
     )
 
 
-def _kind(message: Message) -> Kind:
-    """Return how the message is read. Before v2.3 the event may stand in EVN-1 alone."""
+def kind_of_message(message: Message) -> Kind:
+    """Return how the message is read. Before v2.3 the event may stand in EVN-1 alone.
+
+    Raises `UnsupportedError` for a type that is not read, and `InputError` when type or control id are missing.
+    """
+    if not message.value("MSH", 10):
+        raise InputError("the message has no control id; give one", place="MSH-10", code="required")
     type_, event, structure = (message.value("MSH", 9, component) for component in (1, 2, 3))
     if not type_:
         raise InputError("the message type is missing; send MDM^T02", place="MSH-9", code="required")

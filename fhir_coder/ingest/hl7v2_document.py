@@ -59,6 +59,7 @@ class Document:
     authors: tuple[Person, ...] = ()
     authenticator: Person | None = None
     related: tuple[Json, ...] = ()  # identifiers of what it answers: an order
+    is_written: bool = True  # whether there is to be a DocumentReference of it
     replaces: tuple[Json, ...] = ()  # identifiers of the documents whose place it takes
     elements: Json = field(default_factory=dict)  # further elements of the DocumentReference
 
@@ -95,7 +96,7 @@ def note_of(case: Case, document: Document) -> Note:
         date=document.written,
         type_code=next((each["code"] for each in codings if each.get("system") == LOINC), None),
         doc_status=WITHDRAWN if withdrawn else document.doc_status,
-        context=(*case.entries, *practitioners, made),
+        context=(*case.entries, *practitioners, made) if document.is_written else case.entries,
         replaces=tuple(_url(each) for each in document.replaces if each.get("system")),
         withdrawn=withdrawn or document.status == "superseded",
         passed_over=tuple(PassedOver(place=error.place, reason=str(error)) for error in document.unread),

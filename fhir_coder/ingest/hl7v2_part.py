@@ -1,6 +1,6 @@
 """Messages that are sent in parts: each part is a message of its own, with a pointer to the one that follows.
 
-Source: HL7 v2.5.1, chapter 2, section 2.10.2 (continuation: DSC-1 names the pointer, MSH-14 of the next one repeats it).
+Source: HL7 v2.5.1, chapter 2, section 2.10.2 (DSC-1 names the pointer, and MSH-14 of the part that follows repeats it).
 """
 
 from __future__ import annotations

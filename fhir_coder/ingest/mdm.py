@@ -5,6 +5,8 @@ Source: HL7 v2.5.1, chapter 9, and the HL7 Version 2 to FHIR guide 1.0.0 (TXA se
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
@@ -37,7 +39,7 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
     has_content = any(segment.name in ("OBX", "NTE") for segment in message.segments)
     if not has_content and status != WITHDRAWN:
         if _announces(message):
-            return Told()
+            return _status_alone(message, txa, case)
         raise InputError("the message has no OBX segment; send the text in OBX-5", place="OBX", code="required")
     found = read_text(message, message.segments, settings, follow=follow)
     if not found.lines and found.unread and status != WITHDRAWN:
@@ -65,6 +67,22 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
         elements=_elements(message, txa, kind.relation),
     )
     return Told(notes=(note_of(case, document),), unread=found.unread)
+
+
+def _status_alone(message: Message, txa: Segment, case: Case) -> Told:
+    """A change of status (T03), which is about the text that came before; other announcements say nothing yet."""
+    completion = mapped("TXA-17", message.at(txa, 17))
+    if message.value("MSH", 9, 2) != "T03" or completion is None:
+        return Told()
+    document = Document(
+        identifier=_identifier(message, txa),
+        write="update",
+        text="",
+        is_written=False,
+        type=_type(message, txa),
+        doc_status=completion.code,
+    )
+    return Told(notes=(replace(note_of(case, document), is_status_alone=True),))
 
 
 def _announces(message: Message) -> bool:

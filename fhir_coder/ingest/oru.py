@@ -44,7 +44,7 @@ def notes_from_results(message: Message, case: Case, settings: Settings, *, foll
         title = concept(message, report.request, 4).get("text", "")
         found = read_text(message, report.content, settings, title=title, follow=follow)
         unread += found.unread
-        if not found.is_blank:
+        if not found.is_blank or _is_cancelled(message, report):
             document = _document(message, report, number, title, found, settings)
             known[document.identifier["value"]] += 1
             notes.append(note_of(case, _told_apart(document, known[document.identifier["value"]])))
@@ -56,14 +56,16 @@ def _document(
 ) -> Document:
     obr = report.request
     status = mapped("OBR-25", message.at(obr, 25))
-    withdrawn = status is not None and status.code == WITHDRAWN
+    withdrawn = _is_cancelled(message, report)
     said = as_document((*heading(title, obr), *request_lines(message, obr), *found.lines))
     identifier, filler = _identifier(message, report, number)
     return Document(
         identifier=identifier,
         # A report that comes again under its number is a later version: preliminary, final, corrected.
         write="update" if filler else "create",
-        text=clean_text(said.text, settings, place="OBX-5"),
+        # One that is cancelled and says nothing takes back what it gave: most such orders never had a report.
+        is_written=not found.is_blank,
+        text="" if found.is_blank else clean_text(said.text, settings, place="OBX-5"),
         origins=said.origins,
         attachments=found.attachments,
         unread=found.unread,
@@ -76,6 +78,11 @@ def _document(
         # Not as its identifier: a search for another document of that number would find this one.
         related=(filler,) if filler else (),
     )
+
+
+def _is_cancelled(message: Message, report: _Report) -> bool:
+    status = mapped("OBR-25", message.at(report.request, 25))
+    return status is not None and status.code == WITHDRAWN
 
 
 def _told_apart(document: Document, occurrence: int) -> Document:

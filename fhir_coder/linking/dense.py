@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fhir_coder.linking.encoder import Encoder, Vectors
 from fhir_coder.linking.lexical import Hit, best_hits
 from fhir_coder.model import ICD10CM
+from fhir_coder.terminology.name_table import mapped
 from fhir_coder.terminology.normalise import bag, normalise
 from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
@@ -121,8 +122,8 @@ class _Vectors:
     def __init__(self, release: StoredRelease, folder: Path) -> None:
         self._release = release
         self._index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
-        self._rows = np.load(folder / _ROWS, mmap_mode="r")
-        self._vectors = np.load(folder / _VECTORS, mmap_mode="r")
+        self._rows = mapped(folder / _ROWS)
+        self._vectors = mapped(folder / _VECTORS)
         faiss.omp_set_num_threads(1)  # a batch is done before a second thread has started to spin
         self._is_exact = True
         if hasattr(self._index, "nprobe"):

@@ -27,7 +27,11 @@ Network = Callable[[Tokens, Tokens], Vectors]
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
 Pooling = Literal["mean", "cls", "last"]
 
+RANGES = {"activation_ranges": "fixed"}
+"""What an 8-bit model.onnx says of itself (metadata) that rounds by ranges which no batch changes."""
+
 _BATCH = 32
+_QUERIES = 8  # in a batch: few, so that a few queries give every core one
 _AT_ONCE = 1024  # texts that are sorted by length together
 _LONGEST = 64  # tokens; names and mentions are short
 
@@ -63,15 +67,15 @@ class Encoder:
         `pooling` says how the vectors of a text's tokens become one; `instruction` is put before queries.
         """
         has_onnx = (folder / "model.onnx").is_file()
-        self._tokenise, self._network, self._pad = (_onnx if has_onnx else _torch)(folder)
+        self._tokenise, self._network, self._pad, is_fixed = (_onnx if has_onnx else _torch)(folder)
         self._pooling = pooling
         self._instruction = instruction
         # Of onnxruntime, batches run side by side: threads within one wait for each other. torch uses the cores itself.
         workers = _cores() if has_onnx else 1
         self._map = ThreadPoolExecutor(workers).map if workers > 1 else map
-        # An 8-bit model rounds by the largest value of a batch: a query that shared its batch with others could get
-        # another vector, and another code, next time.
-        self._query_batch = 1 if has_onnx else _BATCH
+        # An 8-bit model may round by the largest value of a batch: a query that shared its batch with others could get
+        # another vector, and another code, next time. One with fixed ranges gives the same, bit by bit.
+        self._query_batch = (_QUERIES if is_fixed else 1) if has_onnx else _BATCH
         self.width = self._encode(["a"], 1).shape[1]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -124,7 +128,7 @@ def _cores() -> int:
     return int(said) if said.isdigit() and int(said) else os.cpu_count() or 1
 
 
-def _onnx(folder: Path) -> tuple[Tokenise, Network, int]:
+def _onnx(folder: Path) -> tuple[Tokenise, Network, int, bool]:
     import onnxruntime
     from tokenizers import Tokenizer
 
@@ -145,10 +149,11 @@ def _onnx(folder: Path) -> tuple[Tokenise, Network, int]:
         hidden: Vectors = session.run(None, {name: given[name].astype(kind) for name, kind in inputs.items()})[0]
         return hidden
 
-    return lambda texts: [tokenizer.encode(text).ids for text in texts], run, pad
+    told = session.get_modelmeta().custom_metadata_map
+    return lambda texts: [tokenizer.encode(text).ids for text in texts], run, pad, RANGES.items() <= told.items()
 
 
-def _torch(folder: Path) -> tuple[Tokenise, Network, int]:
+def _torch(folder: Path) -> tuple[Tokenise, Network, int, bool]:
     """Load what transformers can load; it is imported here, as it costs seconds and hundreds of megabytes."""
     set_environment()
     import torch
@@ -178,4 +183,4 @@ def _torch(folder: Path) -> tuple[Tokenise, Network, int]:
         hidden: Vectors = output.last_hidden_state.float().numpy()
         return hidden
 
-    return tokenise, run, int(tokenizer.pad_token_id or 0)
+    return tokenise, run, int(tokenizer.pad_token_id or 0), True

@@ -74,7 +74,7 @@ class Linker:
         self,
         store: ConceptStore,
         lexical: Callable[[], LexicalIndex],
-        dense: Callable[[], DenseIndex] | None,
+        dense: Callable[[], DenseIndex | None] | None,
         top: int,
     ) -> None:
         self._store = store

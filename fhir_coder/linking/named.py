@@ -55,6 +55,10 @@ class Named:
                 found[system] = best_first([*found[system], *self._mapped(sources, system, patient)])
         return found
 
+    def may_be_named(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of texts whether `find` may find something, in any code system; many are asked for at once."""
+        return self._store.may_be_names([normalise(text) for text in texts])
+
     def _named(self, text: str, key: str, names: Sequence[StoredName], system: str) -> list[Candidate]:
         scored = [
             (_EXACT if name.text.lower() == text.lower() else _NORMALISED, name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 
 from fhir_coder.errors import TableError
 from fhir_coder.tables import read_table
-from fhir_coder.terminology.normalise import bag, normalise_word
+from fhir_coder.terminology.normalise import content_words, normalise_word
 
 _PREFIX_END = "-"
 
@@ -31,30 +32,32 @@ def _opposites() -> tuple[Mapping[str, frozenset[str]], tuple[tuple[str, str], .
     return {word: frozenset(found) for word, found in words.items()}, tuple(beginnings), firsts
 
 
-def words_of(key: str) -> frozenset[str]:
-    """Return the words of a normal form that are compared: all of them, stages and types as numbers ("ii" is 2)."""
-    return frozenset(key.split()).union(bag(key).split())
+class Said:
+    """The words of a text, to be compared with those of many names."""
+
+    def __init__(self, form: str) -> None:
+        """Take a text in its normal form."""
+        words = form.split()
+        self.content = content_words(words)
+        text = self.content.union(words)
+        self._words = text
+        self._numbers = {word for word in text if word.isdigit()}
+        opposites = {word: _opposites_of(word) - text for word in text}
+        self._opposites = [(word, others) for word, others in opposites.items() if others]
+
+    def is_denied_by(self, name: AbstractSet[str]) -> bool:
+        """Tell whether a name has, in place of a word of the text, its opposite, or another number.
+
+        `name` holds all words of its normal form, and stages and types as numbers.
+        """
+        if not self._numbers <= name and any(word.isdigit() and word not in self._words for word in name):
+            return True
+        return any(word not in name and not others.isdisjoint(name) for word, others in self._opposites)
 
 
-def is_opposite(text: frozenset[str], name: frozenset[str]) -> bool:
-    """Tell whether a name has, in place of a word of the text, its opposite, or another number."""
-    missing, added = text - name, name - text
-    if not missing or not added:
-        return False
-    numbers, others = _numbers(missing), _numbers(added)
-    if numbers and others:
-        return True
+def _opposites_of(word: str) -> frozenset[str]:
     words, beginnings, all_beginnings = _opposites()
-    if any(not added.isdisjoint(words.get(word, ())) for word in missing):
-        return True
-    return any(
-        other + word.removeprefix(one) in added
-        for word in missing
-        if word.startswith(all_beginnings)
-        for one, other in beginnings
-        if word.startswith(one)
-    )
-
-
-def _numbers(words: Iterable[str]) -> set[str]:
-    return {word for word in words if word.isdigit()}
+    found = words.get(word, frozenset())
+    if word.startswith(all_beginnings):
+        found |= {other + word.removeprefix(one) for one, other in beginnings if word.startswith(one)}
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from fhir_coder.linking.named import MAPPED_SYSTEMS, Named, best_first
 from fhir_coder.linking.wording import Wording, Wordings
@@ -44,9 +45,10 @@ class Repaired:
         """Return what a text means in a code system when its words are repaired."""
         wordings = self._wordings.of(text, _PROBLEMS if system in MAPPED_SYSTEMS else (system,))
         edit = _DRUG_EDIT if system == RXNORM else _EDIT
+        known = self._named.may_be_named([wording.text for wording in wordings])
         named = [
             (wording.distance, found)
-            for wording in wordings
+            for wording in compress(wordings, known)
             if (found := self._named.find(wording.text, (system,), patient=patient)[system])
         ]
         candidates = [

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 
 from rapidfuzz import fuzz
 
 from fhir_coder.linking.dense import DenseIndex
 from fhir_coder.linking.kept import Kept
-from fhir_coder.linking.lexical import Hit, Keys, LexicalIndex
+from fhir_coder.linking.lexical import Hit, LexicalIndex
 from fhir_coder.linking.named import Named, merged
-from fhir_coder.linking.opposites import is_opposite, words_of
+from fhir_coder.linking.opposites import Said
 from fhir_coder.model import Candidate, Stage
-from fhir_coder.terminology.normalise import bag, normalise
+from fhir_coder.terminology.normalise import content_words, normalise
 from fhir_coder.terminology.store import ConceptStore
 
 Asked = tuple[str, str]
@@ -31,7 +30,7 @@ _SAYS_MORE = 0.85  # a name that has all words of the text and others
 _OPPOSITE = 0.8  # a name that has the opposite of a word of the text, or another number
 _UNSURE = 0.5  # below this score of what is near in meaning, letters are compared
 _NAMES_PER_CANDIDATE = 3  # searched for; several may be of one concept
-_CANDIDATES = 8  # at least: the best is to be the same however few are wanted
+_SEARCHED = 8  # at least, times the names: the best is to be the same however few are wanted
 _MORE = 2
 _KEPT = 100_000  # answers
 
@@ -44,13 +43,12 @@ class Similar:
         store: ConceptStore,
         named: Named,
         lexical: Callable[[], LexicalIndex],
-        dense: Callable[[], DenseIndex] | None,
+        dense: Callable[[], DenseIndex | None] | None,
     ) -> None:
         self._store = store
         self._named = named
         self._load_lexical = lexical
         self._load_dense = dense
-        self._keys: dict[Path, Keys] = {}
         self._kept: Kept[tuple[str, str, int], tuple[Candidate, ...]] = Kept(_KEPT)
         self._kept_letters: Kept[tuple[str, str, int], tuple[Candidate, ...]] = Kept(_KEPT)
 
@@ -64,33 +62,31 @@ class Similar:
 
     def find(self, asked: Sequence[Asked], top: int) -> list[tuple[Candidate, ...]]:
         """Return the candidates of each text, best first, at most `top`; none is barred."""
-        most = max(_CANDIDATES, top)
         found: dict[Asked, tuple[Candidate, ...]] = {}
         new: list[Asked] = []
         for text, system in dict.fromkeys(asked):
-            kept = self._kept.get((text, system, most))
+            kept = self._kept.get((text, system, top))
             if kept is None:
                 new.append((text, system))
             else:
                 found[text, system] = kept
-        near = self._near(new, most)
+        near = self._near(new, top)
         unsure = [each for each in new if not near[each] or near[each][0].score < _UNSURE]
-        letters = self._spelt_like(unsure, most)
+        letters = self._spelt_like(unsure, top)
         for each in new:
-            found[each] = merged(near[each], letters.get(each, ()), most)
-            self._kept.put((*each, most), found[each])
-        return [found[each][:top] for each in asked]
+            found[each] = merged(near[each], letters.get(each, ()), top)
+            self._kept.put((*each, top), found[each])
+        return [found[each] for each in asked]
 
     def spelt_like(self, asked: Sequence[Asked], top: int) -> list[tuple[Candidate, ...]]:
         """Return the candidates of each text by letters alone, best first, at most `top`; none is barred."""
-        most = max(_CANDIDATES, top)
-        new = [each for each in dict.fromkeys(asked) if self._kept_letters.get((*each, most)) is None]
-        found = self._spelt_like(new, most)
+        new = [each for each in dict.fromkeys(asked) if self._kept_letters.get((*each, top)) is None]
+        found = self._spelt_like(new, top)
         for each in new:
-            self._kept_letters.put((*each, most), found[each])
-        return [(found.get(each) or self._kept_letters.get((*each, most)) or ())[:top] for each in asked]
+            self._kept_letters.put((*each, top), found[each])
+        return [found.get(each) or self._kept_letters.get((*each, top)) or () for each in asked]
 
-    def _near(self, asked: Sequence[Asked], most: int) -> dict[Asked, tuple[Candidate, ...]]:
+    def _near(self, asked: Sequence[Asked], top: int) -> dict[Asked, tuple[Candidate, ...]]:
         """Return the candidates by meaning, each text being encoded once for all code systems."""
         dense = self._dense if asked else None
         if dense is None:
@@ -100,57 +96,58 @@ class Similar:
         rows = {text: row for row, text in enumerate(texts)}
         found: dict[Asked, tuple[Candidate, ...]] = {}
         for system, of_system in _by_system(asked).items():
-            hits = dense.search(vectors[[rows[text] for text in of_system]], system, most * _NAMES_PER_CANDIDATE)
+            hits = dense.search(vectors[[rows[text] for text in of_system]], system, _searched(top))
             for text, of_text in zip(of_system, hits, strict=True):
-                found[text, system] = self._candidates(text, of_text, "dense", most)
+                found[text, system] = self._candidates(text, of_text, "dense", top)
         return found
 
-    def _spelt_like(self, asked: Sequence[Asked], most: int) -> dict[Asked, tuple[Candidate, ...]]:
+    def _spelt_like(self, asked: Sequence[Asked], top: int) -> dict[Asked, tuple[Candidate, ...]]:
         found: dict[Asked, tuple[Candidate, ...]] = {}
         for system, texts in _by_system(asked).items():
-            hits = self._lexical.search([normalise(text) for text in texts], system, most * _NAMES_PER_CANDIDATE)
+            hits = self._lexical.search([normalise(text) for text in texts], system, _searched(top))
             for text, of_text in zip(texts, hits, strict=True):
-                found[text, system] = self._candidates(text, of_text, "lexical", most)
+                found[text, system] = self._candidates(text, of_text, "lexical", top)
         return found
 
-    def _candidates(self, text: str, hits: Sequence[Hit], stage: Stage, most: int) -> tuple[Candidate, ...]:
-        scored = self._scored(normalise(text), hits, stage)
+    def _candidates(self, text: str, hits: Sequence[Hit], stage: Stage, top: int) -> tuple[Candidate, ...]:
         found: list[Candidate] = []
-        for score, hit in scored:
+        codes: set[str] = set()
+        for score, hit in self._scored(normalise(text), hits, stage):
             # What is taken to its leaf loses a little of its score, so a few more are looked at than are wanted.
-            if len({candidate.code for candidate in found}) >= most + _MORE:
+            if len(codes) >= top + _MORE:
                 break
             name = self._store.name(hit.release, hit.row)
             candidate = self._named.candidate(name, score, stage) if name else None
             if candidate and not candidate.barred:
                 found.append(candidate)
-        return merged(found, (), most)
+                codes.add(candidate.code)
+        return merged(found, (), top)
 
     def _scored(self, key: str, hits: Sequence[Hit], stage: Stage) -> list[tuple[float, Hit]]:
         """Return the hits with their scores, best first."""
-        content, words = set(bag(key).split()), words_of(key)
+        said = Said(key)
         scored = []
         for hit in hits:
-            other = self._key(hit)
+            other = hit.release.form(hit.row)
             if stage == "dense":
                 letters = fuzz.token_sort_ratio(key, other) / 100
                 score = _DENSE * ((1 - _LETTERS) * hit.similarity + _LETTERS * letters)
             else:
                 score = _LEXICAL * hit.similarity
             # "computed tomography" is similar to "computed tomography of head", and does not say so much.
-            if content < set(bag(other).split()):
+            words = other.split()
+            content = content_words(words)
+            if said.content < content:
                 score *= _SAYS_MORE
-            elif is_opposite(words, words_of(other)):
+            elif said.is_denied_by(content.union(words)):
                 score *= _OPPOSITE
             scored.append((score, hit))
         return sorted(scored, key=lambda each: -each[0])
 
-    def _key(self, hit: Hit) -> str:
-        """Return the normal form of a hit's name."""
-        folder = hit.release.folder
-        if folder not in self._keys:
-            self._keys[folder] = Keys(folder)
-        return self._keys[folder].of(hit.row)
+
+def _searched(top: int) -> int:
+    """Return how many names are searched for."""
+    return max(_SEARCHED, top) * _NAMES_PER_CANDIDATE
 
 
 def _by_system(asked: Sequence[Asked]) -> dict[str, list[str]]:

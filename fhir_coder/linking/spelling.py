@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import OSA
 
 from fhir_coder.terminology.keys import Numbers, word_number
+from fhir_coder.terminology.name_table import mapped
 from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise_word
 from fhir_coder.terminology.store import ConceptStore
 from fhir_coder.terminology.stored_release import StoredRelease
@@ -130,30 +131,29 @@ class _Words:
     """The words of one release."""
 
     def __init__(self, place: Path) -> None:
-        self.known = np.load(place / "known.npy", mmap_mode="r")
-        self._letters = np.load(place / "letters.npy", mmap_mode="r")
-        self._ends = np.load(place / "ends.npy", mmap_mode="r")
-        self._names = np.load(place / "names.npy", mmap_mode="r")
-        self._numbers = np.load(place / "numbers.npy", mmap_mode="r")
-        self._owners = np.load(place / "owners.npy", mmap_mode="r")
+        self.known = mapped(place / "known.npy")
+        self._letters = mapped(place / "letters.npy").data
+        self._ends = mapped(place / "ends.npy").data
+        self._names = mapped(place / "names.npy").data
+        self._numbers = mapped(place / "numbers.npy")
+        self._owners = mapped(place / "owners.npy")
 
     def near(self, word: str, left: Numbers, edits: int) -> list[Near]:
         """Return the words that are at most `edits` away, `left` being the numbers of what is left of the word."""
-        first = np.searchsorted(self._numbers, left, "left")
-        last = np.searchsorted(self._numbers, left, "right")
-        found = [self._owners[i:j] for i, j in zip(first.tolist(), last.tolist(), strict=True) if i < j]
-        if not found:
-            return []
-        owners = np.unique(np.concatenate(found))
-        ends = self._ends[owners].astype(np.int64)
-        starts = np.where(owners > 0, self._ends[np.maximum(owners, 1) - 1], 0).astype(np.int64)
+        first = self._numbers.searchsorted(left, "left")
+        last = self._numbers.searchsorted(left, "right")
+        owners: set[int] = set()
+        for i, j in zip(first.tolist(), last.tolist(), strict=True):
+            if i < j:
+                owners.update(self._owners[i:j].tolist())
         near = []
-        for owner, start, end in zip(owners.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        for owner in sorted(owners):
+            start, end = self._ends[owner - 1] if owner else 0, self._ends[owner]
             if abs(end - start - len(word)) <= edits:
-                other = self._letters[start:end].tobytes().decode("ascii")
+                other = str(self._letters[start:end], "ascii")
                 distance = OSA.distance(word, other, score_cutoff=edits)
                 if distance <= edits:
-                    near.append(Near(other, distance, int(self._names[owner])))
+                    near.append(Near(other, distance, self._names[owner]))
         return near
 
     def beginning_with(self, beginning: str) -> list[Near]:
@@ -163,12 +163,12 @@ class _Words:
         last = self._place(beginning + "~", first, high)  # "~" is behind all letters
         if last - first > _MOST_LONGER:
             return []
-        words = [(self._word(place), int(self._names[place])) for place in range(first, last)]
+        words = [(self._word(place), self._names[place]) for place in range(first, last)]
         return [Near(word, len(word) - len(beginning), names) for word, names in words if word != beginning]
 
     def _word(self, place: int) -> str:
-        start = int(self._ends[place - 1]) if place else 0
-        return bytes(self._letters[start : int(self._ends[place])]).decode("ascii")
+        start = self._ends[place - 1] if place else 0
+        return str(self._letters[start : self._ends[place]], "ascii")
 
     def _place(self, word: str, low: int, high: int) -> int:
         """Return where, among the sorted words, a word is or would be."""
@@ -186,12 +186,18 @@ class Spelling:
 
     def __init__(self, store: ConceptStore) -> None:
         self._store = store
+        self._of_systems: dict[tuple[str, ...], list[_Words]] = {}
         self._of_release: dict[Path, _Words | None] = {}
         self.near = lru_cache(_CACHED)(self._near)
         self.beginning_with = lru_cache(_CACHED)(self._beginning_with)
         self.is_known = lru_cache(_CACHED)(self._is_known)
 
-    def _words(self, systems: Sequence[str]) -> list[_Words]:
+    def _words(self, systems: tuple[str, ...]) -> list[_Words]:
+        if systems not in self._of_systems:
+            self._of_systems[systems] = self._opened(systems)
+        return self._of_systems[systems]
+
+    def _opened(self, systems: tuple[str, ...]) -> list[_Words]:
         found = []
         for release in (release for system in systems for release in self._store.layers(system)):
             place = release.folder / _FOLDER
@@ -206,7 +212,7 @@ class Spelling:
         """Tell whether a word, in its normal form, is in a name of any release."""
         number = np.uint64(word_number(key))
         for words in self._words(self._store.systems):
-            place = int(np.searchsorted(words.known, number))
+            place = int(words.known.searchsorted(number))
             if place < len(words.known) and words.known[place] == number:
                 return True
         return False

@@ -33,7 +33,7 @@ Worker = Callable[[Sequence[Question]], list[Answer]]
 """Answers a batch, in a thread of its own; one batch at a time."""
 
 _LARGEST = 256
-_BATCH_SECONDS = 0.02
+_BATCH_SECONDS = 0.04  # 100 clients at one time: half of them in each batch of two workers
 _FIRST_GUESS = 0.001  # seconds a line
 _LINGER_SECONDS = 0.001
 _MEMORY = 0.8  # of what the figures of the last batches are made

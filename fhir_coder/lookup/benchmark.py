@@ -19,11 +19,12 @@ from pathlib import Path
 from time import perf_counter
 
 from fhir_coder.errors import BenchmarkError
-from fhir_coder.lookup.figures import TOGETHER, Accuracy, Cost, Figures, accuracies, speed
+from fhir_coder.lookup.figures import TOGETHER, Cost, Figures, accuracies, speed
 from fhir_coder.lookup.load import Load, Target, run_load
 from fhir_coder.lookup.processes import cpu_seconds, megabytes
 from fhir_coder.lookup.protocol import PORTS
 from fhir_coder.lookup.queries import Query, make_queries
+from fhir_coder.lookup.rank import rank
 from fhir_coder.model import CODE_SYSTEMS
 from fhir_coder.settings import Settings
 from fhir_coder.terminology.store import ConceptStore
@@ -31,7 +32,6 @@ from fhir_coder.terminology.stored_release import StoredRelease
 
 _WARM_UP = 10  # requests that are measured, for each one sent before
 _STOP_SECONDS = 30
-_RANKED = 5  # candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,12 @@ def measure(settings: Settings, plan: Plan, server: Server) -> Figures:
         together = asked[TOGETHER] = _ask(server, mixed, plan)
         speeds.append(speed(TOGETHER, sum(sizes.values()), together.load, plan.concurrent, together.cpu))
     cost = _cost(server)
-    return Figures(tuple(speeds), tuple(_right(settings, plan, list(asked.values()))), cost)
+    queries = [query for each in asked.values() for query in each.queries]
+    answers = [answer for each in asked.values() for answer in each.answers]
+    if not plan.ranked:
+        return Figures(tuple(speeds), tuple(accuracies(queries, answers)), cost)
+    found = rank(settings, queries)
+    return Figures(tuple(speeds), tuple(accuracies(queries, answers, found.ranked, found.dense)), cost, found.ways)
 
 
 def _store(settings: Settings) -> ConceptStore:
@@ -129,22 +134,6 @@ def _ask(server: Server, queries: Sequence[Query], plan: Plan) -> _Asked:
     load = asyncio.run(run_load(requests, plan.concurrent)) if requests else Load((), 0.0)
     after = cpu_seconds(server.process) if server.process else None
     return _Asked(queries, load, None if before is None or after is None else after - before)
-
-
-def _right(settings: Settings, plan: Plan, asked: Sequence[_Asked]) -> list[Accuracy]:
-    queries = [query for each in asked for query in each.queries]
-    answers = [answer for each in asked for answer in each.answers]
-    return accuracies(queries, answers, _rank(settings, queries) if plan.ranked else None)
-
-
-def _rank(settings: Settings, queries: Sequence[Query]) -> list[list[str]]:
-    """Return the codes of the first candidates of each query, from a coder in this process."""
-    from fhir_coder.pipeline import Coder
-
-    coder = Coder.from_settings(settings)
-    found = coder.lookup_many([(query.system, query.text) for query in queries], _RANKED)
-    coder.store.close()
-    return [[candidate.code for candidate in candidates] for candidates in found]
 
 
 def running(host: str, port: int, tls: ssl.SSLContext | None) -> Server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from fhir_coder.lookup.load import Load
 from fhir_coder.lookup.queries import Kind, Query
@@ -41,6 +42,7 @@ class Accuracy:
     right_of_answered: float | None
     first: float | None = None  # share of the queries whose code is ranked first, before abstention
     in_five: float | None = None  # ... among the first five
+    dense_first: float | None = None  # share of the queries whose code has the nearest vector: the baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,22 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """What a way to find codes costs, without the protocol."""
+
+    name: str
+    queries: int
+    cpu_ms: float  # a query
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """All of it."""
 
     speeds: tuple[Speed, ...]
     accuracies: tuple[Accuracy, ...]
     cost: Cost | None
+    ways: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +118,43 @@ def _percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def accuracies(
-    queries: Sequence[Query], answers: Sequence[str | None], ranked: Sequence[Sequence[str]] | None = None
+    queries: Sequence[Query],
+    answers: Sequence[str | None],
+    ranked: Sequence[Sequence[str]] | None = None,
+    dense: Sequence[str] | None = None,
 ) -> list[Accuracy]:
     """Return how right the answers were, per code system and kind, and of each system as a whole.
 
-    `ranked` holds for each query the codes of the first candidates, where they are known.
+    `ranked` holds for each query the codes of the first candidates, and `dense` the code of the nearest vector, where
+    they are known.
     """
-    unknown: list[Sequence[str] | None] = [None] * len(queries)
-    rows = list(zip(queries, answers, unknown if ranked is None else ranked, strict=True))
+    unknown = [None] * len(queries)
+    rows = [
+        _Row(query, answer, of_query, nearest)
+        for query, answer, of_query, nearest in zip(queries, answers, ranked or unknown, dense or unknown, strict=True)
+    ]
     found = []
     for system in dict.fromkeys(query.system for query in queries):
         for kind in (*Kind, "all"):
-            some = [row for row in rows if row[0].system == system and kind in (row[0].kind, "all")]
+            some = [row for row in rows if row.query.system == system and kind in (row.query.kind, "all")]
             if some:
                 found.append(_accuracy(system, kind, some))
     return found
 
 
-def _accuracy(system: str, kind: str, rows: Sequence[tuple[Query, str | None, Sequence[str] | None]]) -> Accuracy:
+class _Row(NamedTuple):
+    query: Query
+    answer: str | None
+    ranked: Sequence[str] | None
+    nearest: str | None
+
+
+def _accuracy(system: str, kind: str, rows: Sequence[_Row]) -> Accuracy:
     count = len(rows)
-    answered = sum(bool(answer) and not str(answer).startswith("!") for _, answer, _ in rows)
-    right = sum(answer == query.code for query, answer, _ in rows)
-    codes = [(query.code, ranked) for query, _, ranked in rows if ranked is not None]
+    answered = sum(bool(row.answer) and not str(row.answer).startswith("!") for row in rows)
+    right = sum(row.answer == row.query.code for row in rows)
+    codes = [(row.query.code, row.ranked) for row in rows if row.ranked is not None]
+    nearest = [row.nearest == row.query.code for row in rows if row.nearest is not None]
     return Accuracy(
         system=system,
         kind=str(kind),
@@ -137,4 +164,5 @@ def _accuracy(system: str, kind: str, rows: Sequence[tuple[Query, str | None, Se
         right_of_answered=right / answered if answered else None,
         first=sum(code in ranked[:1] for code, ranked in codes) / count if codes else None,
         in_five=sum(code in ranked[:5] for code, ranked in codes) / count if codes else None,
+        dense_first=sum(nearest) / count if nearest else None,
     )

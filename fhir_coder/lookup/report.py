@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from fhir_coder.lookup.figures import ANCESTOR, Accuracy, Speed
+from fhir_coder.lookup.figures import ANCESTOR, Accuracy, Speed, Way
 
 
 def speed_table(speeds: Sequence[Speed]) -> Table:
@@ -53,16 +53,32 @@ def accuracy_table(accuracies: Sequence[Accuracy]) -> Table:
     columns = ["queries", "right", "answered", "right of answered"]
     is_ranked = any(each.first is not None for each in accuracies)
     columns += ["ranked: acc@1", "acc@5"] if is_ranked else []
+    has_baseline = any(each.dense_first is not None for each in accuracies)
+    columns += ["dense only: acc@1"] if has_baseline else []
     for column in columns:
         table.add_column(column, justify="right")
     for each in accuracies:
         shares = [each.right, each.answered, each.right_of_answered]
         shares += [each.first, each.in_five] if is_ranked else []
+        shares += [each.dense_first] if has_baseline else []
         shown = ("" if share is None else f"{share:.3f}" for share in shares)
         is_last = each.kind == "all"
         table.add_row(each.system, each.kind, f"{each.queries:,}", *shown, end_section=is_last)
     table.caption = "What is answered without a code (abstained) counts as not right." + (
         " Ranked: in this process, before abstention." if is_ranked else ""
     )
+    if has_baseline:
+        table.caption += " Dense only: the code of the nearest vector of the same encoder."
     table.caption_justify = "left"
+    return table
+
+
+def ways_table(ways: Sequence[Way]) -> Table:
+    """Return what the cascade costs beside its baseline."""
+    table = Table(title="Without the protocol, in this process, in batches of 32", title_justify="left")
+    table.add_column("way")
+    for column in ("queries", "CPU ms a query", "queries / CPU s"):
+        table.add_column(column, justify="right")
+    for way in ways:
+        table.add_row(way.name, f"{way.queries:,}", f"{way.cpu_ms:.2f}", f"{1000 / max(way.cpu_ms, 1e-6):,.0f}")
     return table

@@ -1,6 +1,6 @@
-"""Who answers a batch: the coder of this process, or a process of its own with a coder of its own.
+"""Who answers a batch: the coder of this process, or a process of its own with a linker of its own.
 
-A coder is not to be shared between threads. One in this process makes the event loop wait while it holds the
+Neither is to be shared between threads. One in this process makes the event loop wait while it holds the
 interpreter; a process of its own does not, and several use several cores. The indexes are memory-mapped, so that
 processes share most of what they read.
 """
@@ -27,7 +27,7 @@ from fhir_coder.model import CODE_SYSTEMS, Candidate
 from fhir_coder.settings import Settings
 
 if TYPE_CHECKING:
-    from fhir_coder.pipeline import Coder
+    from fhir_coder.linking.linker import Linker
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ _UNUSUAL = "a phrase that no release has"  # is asked first: it makes the coder 
 _STOP_SECONDS = 5
 
 
-def candidates(coder: Coder, questions: Sequence[Question]) -> list[tuple[Candidate, ...]]:
+def candidates(linker: Linker, questions: Sequence[Question]) -> list[tuple[Candidate, ...]]:
     """Return the ranked candidates of each question, as for the entities of notes.
 
     Unlike `Coder.lookup_many`, which shows similar names beside what a name settles, this goes no further than needed.
     """
     from fhir_coder.linking.linker import Query  # the process that listens needs none of what it brings
 
-    return coder.linker.link([Query(text, (CODE_SYSTEMS[system],)) for system, text in questions])
+    return linker.link([Query(text, (CODE_SYSTEMS[system],)) for system, text in questions])
 
 
 def codes(find: Find, settings: Settings, questions: Sequence[Question]) -> list[Answer]:
@@ -140,7 +140,7 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
     configure_logs(settings)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        coder = _load(settings)
+        find = _load(settings)
     except FhirCoderError as error:
         pipe.send(error)
         return
@@ -150,15 +150,19 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
             questions = pipe.recv()
         except EOFError:
             return
-        pipe.send(codes(partial(candidates, coder), settings, questions))
+        pipe.send(codes(find, settings, questions))
 
 
-def _load(settings: Settings) -> Coder:
-    from fhir_coder.pipeline import Coder
+def _load(settings: Settings) -> Find:
+    """Load what links, and nothing that reads notes: it would cost seconds and hundreds of megabytes."""
+    from fhir_coder.prepare import open_linker, prepare
+    from fhir_coder.terminology.store import ConceptStore
+    from fhir_coder.terminology.stored_release import StoredRelease
 
-    coder = Coder.from_settings(settings)
-    warm_up(partial(candidates, coder), settings)
-    return coder
+    store = ConceptStore([StoredRelease(folder) for folder in prepare(settings)])
+    find = partial(candidates, open_linker(store, settings, settings.max_candidates))
+    warm_up(find, settings)
+    return find
 
 
 def _end_with_parent() -> None:

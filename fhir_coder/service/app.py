@@ -71,6 +71,7 @@ def create_app(
 ) -> FastAPI:
     """Return the application. `worker` is None without a place to deliver to, `notified` without a FHIR server."""
     settings = desk.settings
+    admission = Admission.from_settings(settings)
     jobs = Jobs(desk.outbox.queue.engine, most=settings.async_calls, hours=settings.async_hours)
     runner, threads = JobRunner(jobs, job_answer(desk, jobs)), Threads(settings.http_waiting)
     app = FastAPI(
@@ -82,7 +83,7 @@ def create_app(
         telemetry=_NO_TELEMETRY,
     )
     add_code_note(app, desk, jobs, runner, threads)
-    _add_fhir(app, desk)
+    _add_fhir(app, desk, admission)
     add_terminology(app, desk)
     add_subscriptions(app, desk, notified)
     _add_plain(app, desk, threads)
@@ -93,7 +94,7 @@ def create_app(
     _add_errors(app, desk)
     # The last one added is the first to see a request.
     app.add_middleware(Options)
-    app.add_middleware(Guard, admission=Admission.from_settings(settings), refuse=_refuse(desk))
+    app.add_middleware(Guard, admission=admission, refuse=_refuse(desk))
     app.add_middleware(FhirFormat)
     _add_measuring(app, desk)
     app.add_middleware(HeadAsGet)
@@ -115,7 +116,7 @@ def _running(jobs: Jobs, runner: JobRunner) -> Callable[[FastAPI], AbstractAsync
     return run
 
 
-def _add_fhir(app: FastAPI, desk: Desk) -> None:
+def _add_fhir(app: FastAPI, desk: Desk, admission: Admission) -> None:
     settings = desk.settings
 
     @app.get("/fhir/metadata")
@@ -128,7 +129,14 @@ def _add_fhir(app: FastAPI, desk: Desk) -> None:
         operation: str = read_profile(OPERATION_FILE)["url"]
         terminology = [(each.resource, each.name) for each in OPERATIONS]
         instance_level = settings.server is not None
-        statement = capability_statement(base, _version(), operation, terminology, instance_level=instance_level)
+        statement = capability_statement(
+            base,
+            _version(),
+            operation,
+            terminology,
+            instance_level=instance_level,
+            security=admission.description,
+        )
         return _json(statement, _FHIR)
 
     @app.get("/fhir/OperationDefinition/code-note")

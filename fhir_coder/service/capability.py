@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fhir_coder.service.body import JSON_TYPES
 from fhir_coder.service.terminology import PROPERTIES
 from fhir_coder.service.terminology_expand import EXPAND, FILTER
+from fhir_coder.tables import folder, read_profile
 from fhir_coder.terminology.store import ConceptStore
 
 OPERATION_FILE = "OperationDefinition-code-note.json"
@@ -18,12 +20,19 @@ _DATE = "2026-11-22"  # when what is stated here last changed
 
 
 def capability_statement(
-    base: str, version: str, operation: str, terminology: Iterable[tuple[str, str]], *, instance_level: bool
+    base: str,
+    version: str,
+    operation: str,
+    terminology: Iterable[tuple[str, str]],
+    *,
+    instance_level: bool,
+    security: str,
 ) -> dict[str, Any]:
     """Return the CapabilityStatement of the service at `base`.
 
     `operation` is the canonical URL of the OperationDefinition, `terminology` the resource type and name of each
-    terminology operation. `instance_level` tells whether there is a FHIR server to read DocumentReferences from.
+    terminology operation. `instance_level` tells whether there is a FHIR server to read DocumentReferences from, and
+    `security` who may call.
     """
     by_type: dict[str, list[dict[str, str]]] = {}
     for kind, name in terminology:
@@ -35,21 +44,35 @@ def capability_statement(
         "resourceType": "CapabilityStatement",
         **_head(base, version),
         "fhirVersion": "4.0.1",
-        "format": ["json"],
+        "format": ["json", *JSON_TYPES],
         "rest": [
             {
                 "mode": "server",
-                "documentation": f"$code-note is offered on {levels}, the terminology operations on type level. "
-                "No resources are stored here. GET /fhir/metadata?mode=terminology lists the code systems.",
+                "documentation": f"$code-note is offered on {levels}, at once or asynchronously (Prefer: respond-async); the "
+                "terminology operations on type level. No resources are stored here. GET /fhir/metadata?mode=terminology lists the code systems.",
+                "security": {"description": security},
                 "resource": [
                     {"type": "DocumentReference", "operation": [code_note]},
                     {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
                     *({"type": kind, "operation": operations} for kind, operations in by_type.items()),
+                    *_written(),
                 ],
                 "operation": [code_note],
             }
         ],
     }
+
+
+def _written() -> list[dict[str, Any]]:
+    """Return the resource types that are written, with their profiles: no interaction is offered on them here."""
+    by_type: dict[str, list[str]] = {}
+    for name in sorted(each.name for each in folder("profiles").iterdir()):
+        if name.startswith("StructureDefinition-coded-"):
+            profile = read_profile(name)
+            by_type.setdefault(profile["type"], []).append(profile["url"])
+    by_type.pop("DocumentReference", None)  # it has an entry of its own
+    documentation = "Returned by $code-note, and written to the configured folder or FHIR server; not stored here."
+    return [{"type": kind, "supportedProfile": urls, "documentation": documentation} for kind, urls in by_type.items()]
 
 
 def terminology_capabilities(base: str, version: str, store: ConceptStore) -> dict[str, Any]:

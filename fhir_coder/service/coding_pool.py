@@ -16,6 +16,7 @@ from fhir_coder.errors import CodingFailedError, CodingStoppedError, FhirCoderEr
 from fhir_coder.logs import configure as configure_logs
 from fhir_coder.logs import in_short
 from fhir_coder.model import CodedNote, Note
+from fhir_coder.service.memory import calm_collector
 from fhir_coder.settings import Settings
 from fhir_coder.tracing import carrier, configure_tracing, continued
 
@@ -161,6 +162,7 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
     except FhirCoderError as error:
         pipe.send(error)
         return
+    calm_collector()
     pipe.send("ready")
     while True:
         try:

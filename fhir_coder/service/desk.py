@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from fhir_coder.settings import Settings
 if TYPE_CHECKING:  # it is given; importing it would take seconds
     from fhir_coder.pipeline import Coder
     from fhir_coder.terminology.store import ConceptStore
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 10.0  # seconds, of a caller for the delivery of its Bundle
 
@@ -94,7 +97,7 @@ class Desk:
     def candidates(self, questions: Sequence[tuple[str, str]]) -> list[tuple[Candidate, ...]]:
         """Return the ranked candidates for each (code system, text)."""
         with self._coding, self.metrics.stage("lookup"):
-            return candidates(self._coder, questions)
+            return candidates(self._coder.linker, questions)
 
     def bundle(self, coded: CodedNote) -> dict[str, Any]:
         """Return the checked transaction Bundle of a coded note."""
@@ -138,6 +141,7 @@ class Desk:
         """
         self.require_room()
         number = self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
+        _log.debug("outbox item %d is stored", number)
         outcome = self.outbox.wait_for(number, min(self.settings.delivery_timeout, _LONGEST_WAIT))
         reason = (outcome.reason or "it waits for others").partition("Error: ")
         if outcome.state == FAILED:

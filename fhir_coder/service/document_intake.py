@@ -10,7 +10,7 @@ from uuid import uuid4
 import orjson
 from sqlalchemy import Engine
 
-from fhir_coder.delivery.dispatch import Dispatch
+from fhir_coder.delivery.dispatch import Dispatch, dispatch_of_deleted
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
 from fhir_coder.delivery.written import Ledger
 from fhir_coder.errors import (
@@ -20,7 +20,7 @@ from fhir_coder.errors import (
     InputError,
     TransientDeliveryError,
 )
-from fhir_coder.fhir.identity import digest, identity_of
+from fhir_coder.fhir.identity import digest
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.service.desk import Desk
 from fhir_coder.upstream.documents import Documents, Known, content_digest
@@ -49,11 +49,14 @@ class DocumentIntake:
         self._store([(each, self._key_of(each, subscription)) for each in notification.documents])
 
     def found(self, documents: Sequence[Named]) -> None:
-        """Store what a sweep found, but for what was dealt with already. Raises SQLAlchemyError.
+        """Store what a sweep found, but for what was dealt with already.
+
+        Raises SQLAlchemyError, and `QueueFullError` when as much waits as may.
 
         The keys are others than those of notifications: what was notified too early, when the server did not show it
         yet, or untruly, is looked at again.
         """
+        self._desk.require_room()
         known = self._documents.all_known([each.id for each in documents])
         new = [each for each in documents if each.id not in known or not _is_same(known[each.id], each.version)]
         self._store([(each, self._key("swept", each.id, each.version or uuid4().hex)) for each in new])
@@ -101,11 +104,8 @@ class DocumentIntake:
                 raise TransientDeliveryError("the FHIR server does not show the document (yet)")
             self._count("gone")
             raise InputError("gone: the FHIR server has no such document", place=f"{DOCUMENT}.id", code="not-found")
-        document = identity_of(f"{DOCUMENT}/{identifier}")
-        taken_back = Dispatch(
-            bundle={"resourceType": "Bundle", "type": "transaction"}, document=document, retracts=(document,)
-        )
-        return self._done(identifier, Known(version=None, digest=None, outcome="gone"), "gone", taken_back)
+        known = Known(version=None, digest=None, outcome="gone")
+        return self._done(identifier, known, "gone", dispatch_of_deleted(f"{DOCUMENT}/{identifier}"))
 
     def _done(self, identifier: str, known: Known, outcome: str, *dispatches: Dispatch) -> Coded:
         self._count(outcome)

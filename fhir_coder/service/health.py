@@ -14,7 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from fhir_coder.delivery.database import is_sqlite
 from fhir_coder.delivery.inbox import Inbox
+from fhir_coder.errors import QueueFullError
 from fhir_coder.model import SNOMED
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.workers import Workers
@@ -88,7 +90,7 @@ class Health:
         settings = self._desk.settings
         free, least = shutil.disk_usage(settings.data_dir).free, settings.queue_min_free_bytes
         detail = f"{free / 1e9:.1f} GB free; below {least / 1e9:.1f} GB nothing is taken in: free some space"
-        if free < least:
+        if free < least and is_sqlite(self._inbox.queue.engine):
             yield Check("disk", "not ready", detail)
         elif free < least * _GROWING_SCARCE:
             yield Check("disk", "degraded", detail)
@@ -96,14 +98,12 @@ class Health:
             yield Check("disk", "ready")
 
     def _room(self) -> Iterator[Check]:
-        settings = self._desk.settings
         try:
-            items, size = self._inbox.queue.waiting()
-        except SQLAlchemyError:
-            return  # told as the database's
-        if items >= settings.queue_max_items or size >= settings.queue_max_bytes:
-            detail = f"{items} messages wait ({size / 1e6:.0f} MB), and no more are taken in until some are done"
-            yield Check("inbox", "not ready", detail)
+            self._desk.require_room()
+        except QueueFullError as error:
+            yield Check("inbox", "not ready", str(error))
+        else:
+            yield Check("inbox", "ready")
 
     def _working(self) -> Iterator[Check]:
         if self._workers is None:
@@ -121,5 +121,3 @@ class Health:
             yield Check("FHIR server", "degraded", detail)
         else:
             yield Check("FHIR server", "ready")
-
-

@@ -52,6 +52,9 @@ class Metrics:
             ["target", "what"],
             registry=self._registry,
         )
+        self.parts = Gauge(
+            "fhir_coder_hl7v2_parts", "Parts of HL7 v2 messages that wait for the others.", registry=self._registry
+        )
         self.inbox = Gauge("fhir_coder_inbox_messages", "Messages by state.", ["state"], registry=self._registry)
         self.outbox = Gauge("fhir_coder_outbox_bundles", "Bundles by state.", ["state"], registry=self._registry)
         self.oldest = Gauge(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_coder.errors import InputError, SettingsError
+from fhir_coder.ingest.hl7v2_part import may_be_part
 from fhir_coder.lookup.tls import server_context
 from fhir_coder.service.receiver import Receipt, Receiver
 from fhir_coder.settings import Settings
@@ -207,7 +208,8 @@ class MllpServer:
                 f"the message is longer than the setting max_body_bytes ({limit}) allows; split it", code="too-long"
             )
             return self._receiver.refuse(frame.content, error)
-        if len(frame.content) <= _SMALL and _ENCAPSULATED not in frame.content:
+        small = len(frame.content) <= _SMALL and _ENCAPSULATED not in frame.content
+        if small and not may_be_part(frame.content):
             return self._receiver.begin(frame.content)
         return await asyncio.to_thread(self._receiver.begin, frame.content)
 

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from fhir_coder.model import CODE_SYSTEMS
 from fhir_coder.service.body import HL7_TYPES, JSON_TYPES
+from fhir_coder.service.jwks import JWKS_PATH
 from fhir_coder.service.terminology_call import Kinds
 from fhir_coder.service.terminology_routes import OPERATIONS
 
@@ -294,6 +295,10 @@ def _described(operation: Mapping[str, Any]) -> dict[tuple[str, str], Json]:
         ("/health/live", "GET"): _operation("Whether the service runs", _STATUS, ()),
         ("/health/ready", "GET"): _ready(),
         ("/metrics", "GET"): _operation("Metrics for Prometheus", {"text/plain": {"type": "string"}}, ()),
+        (JWKS_PATH, "GET"): {
+            **_operation("The public keys by which this service signs", {"application/json": {"type": "object"}}, ()),
+            "security": [],
+        },
         ("/openapi.json", "GET"): _operation("This description", {"application/json": {"type": "object"}}, ()),
         **_terminology(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,16 +11,21 @@ from typing import Any
 from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
+from fhir_coder.delivery.message_parts import MessageParts
 from fhir_coder.errors import InputError, TransientDeliveryError
 from fhir_coder.fhir.checks import check
 from fhir_coder.ingest.acknowledgement import acknowledge
-from fhir_coder.ingest.hl7v2 import Message, message_key
-from fhir_coder.ingest.hl7v2_content import Content
+from fhir_coder.ingest.hl7v2 import Message, message_key, read_header
+from fhir_coder.ingest.hl7v2_content import Content, kind_of_message
 from fhir_coder.ingest.hl7v2_intake import read_raw, require_default_charset
+from fhir_coder.ingest.hl7v2_part import Part, part_of, whole_message
 from fhir_coder.ingest.hl7v2_unmapped import counted_place, unmapped_fields
+from fhir_coder.logs import correlated, correlation
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.metrics import Metrics
 from fhir_coder.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 KIND = "hl7v2"
 _TRANSIENT = "transient"  # of an InputError: the fault is of another server, and may pass
@@ -54,6 +60,8 @@ class Receiver:
         self._settings = settings
         self._metrics = metrics
         self._capacity = capacity
+        self._parts = MessageParts(inbox.queue.engine)
+        metrics.parts.set(self._parts.waiting())
 
     def receive(self, raw: bytes) -> bytes | None:
         """Return the acknowledgement of a message, or None when it asks for none. An AA means: stored and synced.
@@ -77,10 +85,41 @@ class Receiver:
     def begin(self, raw: bytes) -> Receipt:
         """Look at a message and have it stored, for a caller that waits for many at once."""
         try:
+            part = part_of(raw)
+            if part is not None:
+                return self._begin_part(raw, part)
             message, content = read_raw(raw, self._settings, follow=False)
         except InputError as error:
             return self.refuse(raw, error)
         stored = self._inbox.submit(KIND, raw, message_key(message, raw), patient=_patient_of(content))
+        return Receipt(acknowledge(raw, None), stored)
+
+    def _begin_part(self, raw: bytes, part: Part) -> Receipt:
+        """Store a part of a message and, with the last one to come, the message. It waits for the disk.
+
+        Raises `InputError` when the message is refused; the part that completed it is forgotten, so that it may come
+        again corrected.
+        """
+        header = read_header(raw)
+        if not part.continues and header.value("MSH", 9, 2):
+            kind_of_message(header)  # what is not read is refused with its first part
+        key = message_key(header, raw)
+        if not self._parts.store(key, part.sender, part.continues, part.pointer, part.raw):
+            return Receipt(acknowledge(raw, None))
+        try:
+            parts = self._parts.message(key, self._settings.max_body_bytes)
+            if parts is not None:
+                whole = whole_message(list(parts.values()))
+                message, content = read_raw(whole, self._settings, follow=False)
+        except InputError:
+            self._parts.forget(key)
+            raise
+        stored = None
+        if parts is not None:
+            stored = self._inbox.submit(KIND, whole, message_key(message, whole), patient=_patient_of(content))
+            stored.result()
+            self._parts.release(parts)
+        self._metrics.parts.set(self._parts.waiting())
         return Receipt(acknowledge(raw, None), stored)
 
     def refuse(self, raw: bytes, error: InputError) -> Receipt:
@@ -92,6 +131,9 @@ class Receiver:
         """Return the acknowledgement, now that what was to be stored is."""
         if receipt.stored is not None:
             self._wake()
+            number = receipt.stored.result()
+            with correlated(correlation() or f"inbox-{number}"):  # of a call over HTTP, there is a name already
+                _log.debug("inbox item %d is stored", number)
         answer = receipt.acknowledgement
         code = answer.split(b"\rMSA|", 1)[1][:2].decode("ascii") if answer else "none"
         self._metrics.acknowledgements.labels(code).inc()

@@ -29,6 +29,7 @@ from fhir_coder.service.coding_pool import CodingPool
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.document_intake import KIND as DOCUMENT_KIND
 from fhir_coder.service.http_server import http_config, require_admission, scheme
+from fhir_coder.service.memory import calm_collector
 from fhir_coder.service.mllp import MllpServer
 from fhir_coder.service.receiver import KIND, Receiver, code_item
 from fhir_coder.service.upstream_service import UpstreamService, upstream_service
@@ -78,6 +79,7 @@ def run(settings: Settings) -> None:
         receiver = Receiver(inbox, inbox.queue.bell.ring, settings, desk.metrics, capacity)
         try:
             line_workers = _line_workers(settings, desk, stack)
+            calm_collector()
             asyncio.run(_serve(settings, desk, receiver, inbox, workers, line_workers, upstream))
         finally:
             if upstream is not None:

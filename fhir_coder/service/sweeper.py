@@ -22,7 +22,7 @@ class Sweeper:
 
     def __init__(self, sweep: Callable[[], bool], seconds: float) -> None:
         """`sweep` asks for what is new and returns whether to do so every `seconds`; 0 seconds: only when woken."""
-        self._sweep = sweep
+        self.sweep = sweep
         self._seconds = seconds
         self._stopping = Event()
         self._wake = Event()
@@ -50,7 +50,7 @@ class Sweeper:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                goes_on = self._sweep()
+                goes_on = self.sweep()
             except (FhirCoderError, OSError, SQLAlchemyError) as error:
                 wait = max(pause, (error.retry_after or 0.0) if isinstance(error, TransientDeliveryError) else 0.0)
                 _log.warning("the sweep failed and is tried again in %.0f s: %s", wait, _reason(error))

@@ -36,7 +36,7 @@ def prefix_numbers(words: Iterable[str]) -> list[int]:
 
 
 def key_number(key: str) -> int:
-    """Return the number of a normal form as SQLite stores it: signed, from -2**63 to 2**63 - 1."""
+    """Return the number of a normal form as it is stored: signed, from -2**63 to 2**63 - 1."""
     number = 0
     for word in map(word_number, key.split()):
         number = (number * BASE + word) & _MASK

@@ -57,15 +57,19 @@ def normalise(text: str) -> str:
     return " ".join([normalise_word(word) for word in WORD.findall(text)])
 
 
-def bag(key: str) -> str:
-    """Return a normal form's content words in alphabetical order: the form for which word order does not matter."""
-    words = key.split()
+def content_words(words: list[str]) -> set[str]:
+    """Return the words of a normal form that tell concepts apart; stages and types as numbers ("ii" is 2)."""
     if not _STAGED.isdisjoint(words):
         words = [
             _NUMERALS.get(word, word) if before in _STAGED else word
             for before, word in zip(["", *words], words, strict=False)
         ]
-    return " ".join(sorted(set(words) - _EMPTY))
+    return set(words) - _EMPTY
+
+
+def bag(key: str) -> str:
+    """Return a normal form's content words in alphabetical order: the form for which word order does not matter."""
+    return " ".join(sorted(content_words(key.split())))
 
 
 def project(text: str) -> tuple[list[str], list[int], list[int]]:

@@ -21,9 +21,7 @@ CREATE TABLE name (
     concept INTEGER NOT NULL,
     text    TEXT NOT NULL,
     kind    TEXT NOT NULL,              -- preferred | synonym | brand | index
-    mention INTEGER NOT NULL,           -- 1: the loader allows that the dictionary looks for it in notes
-    key     INTEGER NOT NULL,           -- key_number(normalise(text))
-    bag     INTEGER NOT NULL            -- key_number(bag(normalise(text)))
+    mention INTEGER NOT NULL            -- 1: the loader allows that the dictionary looks for it in notes
 );
 
 CREATE TABLE broader (code TEXT NOT NULL, parent TEXT NOT NULL);

@@ -14,8 +14,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from fhir_coder.terminology.keys import MentionIndex, prefix_numbers
+from fhir_coder.terminology.keys import MentionIndex, key_number, prefix_numbers
 from fhir_coder.terminology.map_rules import Choice, PatientContext, chosen
+from fhir_coder.terminology.name_table import signed
+from fhir_coder.terminology.normalise import bag
 from fhir_coder.terminology.release import Drug, MapRow, Measure, NameKind, Relationship, Status
 from fhir_coder.terminology.stored_release import NameRow, StoredRelease
 
@@ -108,6 +110,17 @@ class ConceptStore:
             np.concatenate([prefixes, *(part[0] for part in parts)]),
             np.concatenate([complete, *(part[1] for part in parts)]),
         )
+
+    def may_be_names(self, keys: Sequence[str]) -> list[bool]:
+        """Tell of normal forms whether there may be names for them, in any word order: cheaper than to look at each."""
+        if not keys:
+            return []
+        forms, bags = signed(map(key_number, keys)), signed(key_number(bag(key)) for key in keys)
+        found = np.zeros(len(keys), dtype=np.bool_)
+        for layers in self._of_system.values():
+            for release in layers:
+                found |= release.table.may_have(forms, bags)
+        return found.tolist()
 
     def _names(self, key: str) -> tuple[StoredName, ...]:
         """Return the names with this normal form."""

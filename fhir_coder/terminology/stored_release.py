@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fhir_coder.errors import TerminologyError
-from fhir_coder.terminology.keys import Numbers, key_number
-from fhir_coder.terminology.normalise import bag, normalise
+from fhir_coder.terminology.keys import Numbers
+from fhir_coder.terminology.name_table import ConceptRow, NameTable
 from fhir_coder.terminology.release import (
     Broader,
     Concept,
@@ -28,30 +29,16 @@ from fhir_coder.terminology.release import (
 from fhir_coder.terminology.writer import DATABASE, MENTIONS, SCHEMA
 
 _MAPPED_BYTES = 1 << 32  # of the file, read through the page cache
-_NAME = (
-    "SELECT name.id, concept.code, name.text, name.kind, concept.status "
-    "FROM name JOIN concept ON concept.id = name.concept "
-)
 
 
 class NameRow(NamedTuple):
-    """A name of the release: its row, and the code that it names with its status in this release."""
+    """A name of the release: its row, counted from 1, and the code that it names with its status in this release."""
 
     row: int
     code: str
     text: str
     kind: NameKind
     status: Status
-
-
-class ConceptRow(NamedTuple):
-    """A concept as this release has it."""
-
-    code: str
-    display: str
-    type: str
-    status: Status
-    chronic: bool
 
 
 class StoredRelease:
@@ -90,36 +77,58 @@ class StoredRelease:
         with np.load(self.folder / MENTIONS) as saved:
             return saved["prefixes"], saved["complete"]
 
+    @cached_property
+    def table(self) -> NameTable:
+        """The names and concepts as they are looked up."""
+        try:
+            return NameTable(self.folder)
+        except (OSError, ValueError) as error:
+            raise TerminologyError(
+                f"{self.folder} holds no complete release ({error}): remove it and import it again"
+            ) from error
+
     def concept(self, code: str) -> ConceptRow | None:
         """Return the concept with this code, or None."""
-        rows = self._rows("SELECT code, display, type, status, chronic FROM concept WHERE code = ?", code)
-        return ConceptRow(*rows[0]) if rows else None
+        number = self.table.find_concept(code)
+        return None if number is None else self.table.concept(number)
 
     def names(self, key: str) -> list[NameRow]:
         """Return the names with this normal form."""
-        rows = map(NameRow._make, self._rows(f"{_NAME} WHERE name.key = ?", key_number(key)))
-        return [row for row in rows if normalise(row.text) == key]
+        return [self._name(number) for number in self.table.with_form(key)]
 
     def names_by_bag(self, words: str) -> list[NameRow]:
         """Return the names with these content words, in any order."""
-        rows = map(NameRow._make, self._rows(f"{_NAME} WHERE name.bag = ?", key_number(words)))
-        return [row for row in rows if bag(normalise(row.text)) == words]
+        return [self._name(number) for number in self.table.with_bag(words)]
 
     def names_of(self, code: str) -> list[NameRow]:
         """Return the names of a concept, the preferred one first."""
-        return [NameRow(*row) for row in self._rows(f"{_NAME} WHERE concept.code = ? ORDER BY name.id", code)]
+        concept = self.table.find_concept(code)
+        return [] if concept is None else [self._name(number) for number in self.table.names_of(concept)]
 
     def name(self, row: int) -> NameRow:
         """Return the name in a row."""
-        return NameRow(*self._rows(f"{_NAME} WHERE name.id = ?", row)[0])
+        return self._name(row - 1)
+
+    def form(self, row: int) -> str:
+        """Return the normal form of the name in a row."""
+        return self.table.forms[row - 1]
 
     def last_row(self) -> int:
         """Return the last row with a name; they are counted from 1. 0: there are none."""
-        return int(self._rows("SELECT coalesce(max(id), 0) FROM name")[0][0])
+        return len(self.table)
 
     def all_names(self) -> Iterator[NameRow]:
         """Yield every name, by row."""
-        yield from map(NameRow._make, self._connection.execute(f"{_NAME} ORDER BY name.id"))
+        return map(self._name, range(len(self.table)))
+
+    def all_forms(self) -> Iterator[str]:
+        """Yield the normal form of every name, by row."""
+        return map(self.table.forms.__getitem__, range(len(self.table)))
+
+    def _name(self, number: int) -> NameRow:
+        table = self.table
+        concept = table.concept_of(number)
+        return NameRow(number + 1, table.codes[concept], table.texts[number], table.kind(number), table.status(concept))
 
     def codes_containing(self, match: str, most_names: int) -> list[tuple[str, Status, int]] | None:
         """Return each code with a name that an FTS5 expression matches: its status, and the length of the shortest.

@@ -2,6 +2,7 @@
 
     <folder>/release.sqlite   the concepts, names, maps: schema.sql
     <folder>/mentions.npz     the names that are looked for in notes, as numbers: keys.py
+    <folder>/names/           the names and concepts as every lookup asks for them: name_table.py
 
 Facts are stored as they come; `finish` brings names and concepts together, so that no release has to fit in memory.
 """
@@ -20,8 +21,9 @@ import numpy as np
 
 from fhir_coder.errors import TerminologyError
 from fhir_coder.terminology.common_words import common_words
-from fhir_coder.terminology.keys import key_number, prefix_numbers
-from fhir_coder.terminology.normalise import bag, is_abbreviation, normalise
+from fhir_coder.terminology.keys import prefix_numbers
+from fhir_coder.terminology.name_table import ConceptRow, NameTableWriter
+from fhir_coder.terminology.normalise import is_abbreviation, normalise
 from fhir_coder.terminology.release import Broader, Concept, Drug, Fact, MapRow, Measure, Name, Property, Release
 
 SCHEMA = 1  # of schema.sql; a release of another one has to be imported again
@@ -38,9 +40,6 @@ _INSERT: dict[type, str] = {
     Drug: "INSERT INTO drug VALUES (?, ?, ?, ?, ?)",
 }
 _INDEXES = """
-CREATE INDEX name_key ON name (key);
-CREATE INDEX name_bag ON name (bag);
-CREATE INDEX name_concept ON name (concept);
 CREATE INDEX broader_code ON broader (code);
 CREATE INDEX broader_parent ON broader (parent);
 CREATE INDEX property_code ON property (code);
@@ -144,6 +143,9 @@ class ReleaseWriter:
         seen: tuple[int, set[str]] = (0, set())  # the concept, and its names so far
         prefixes, complete = array("Q"), array("Q")
         self._connection.execute(_FULL_TEXT)
+        table = NameTableWriter(self._folder)
+        for row in self._connection.execute("SELECT code, display, type, status, chronic FROM concept ORDER BY id"):
+            table.add_concept(ConceptRow._make(row))
         for rows in self._batches(self._connection.execute(_STATED)):
             names = []
             for concept, text, kind, mention, type_, status in rows:
@@ -156,16 +158,18 @@ class ReleaseWriter:
                 # A supplement does not know the types of its codes; the active release tells when it is read.
                 is_entity = bool(type_) or self.release.kind == "supplement"
                 stored += 1
-                names.append((stored, concept, text, kind, mention, key_number(key), key_number(bag(key))))
+                names.append((stored, concept, text, kind, mention))
+                table.add_name(concept - 1, text, key, kind)  # SQLite counts from 1, and none was removed
                 if mention and is_entity and status != "retired" and _may_be_mention(text, key):
                     numbers = prefix_numbers(key.split())
                     prefixes.extend(numbers)
                     complete.append(numbers[-1])
-            self._connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?, ?, ?, ?)", names)
+            self._connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?, ?)", names)
             self._connection.executemany(
                 "INSERT INTO words (rowid, text) VALUES (?, ?)", ((name[0], name[2]) for name in names)
             )
             advance(len(rows))
+        table.finish()
         np.savez(
             self._folder / MENTIONS,
             prefixes=np.unique(np.frombuffer(prefixes, dtype=np.uint64)) if prefixes else np.empty(0, np.uint64),

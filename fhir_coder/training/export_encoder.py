@@ -19,6 +19,7 @@ import numpy as np
 
 from fhir_coder.errors import TrainingError
 from fhir_coder.linking.encoder import Encoder
+from fhir_coder.training.fixed_ranges import fix_ranges
 
 _OPSET = 17
 _CLOSE = 1e-3  # of the numbers of vectors; seen: 1e-5
@@ -64,6 +65,7 @@ def export_encoder(model: Any, tokenizer: Any, folder: Path, texts: Sequence[str
             weight_type=QuantType.QInt8,
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # of what the fused operators give
         )
+        fix_ranges(folder, texts)
     kept = float((Encoder(folder, "mean").encode(texts) * expected).sum(axis=1).mean())
     if kept < 1 - _MOVED:
         raise TrainingError(f"rounding to int8 leaves the vectors a cosine of {kept:.3f} only: use the model as it is")

@@ -16,9 +16,10 @@ from typing import Any
 import httpx2
 import stamina
 
+from fhir_coder.credentials.origin import origin_of
 from fhir_coder.errors import DeliveryError, InputError, TransientDeliveryError
 from fhir_coder.upstream.export import File, Manifest, Request
-from fhir_coder.upstream.rest import Upstream, origin
+from fhir_coder.upstream.rest import Upstream
 
 _STATE = "export.json"
 _NDJSON = "application/fhir+ndjson"
@@ -143,10 +144,10 @@ def _server_of(upstream: Upstream, file: File, needs_token: bool, allowed: Colle
         where = httpx2.URL(f"{upstream.base}/").join(file.url)
     except httpx2.InvalidURL:
         raise DeliveryError("the manifest of the export has a url that is not valid") from None
-    if origin(where) == origin(httpx2.URL(upstream.base)):
+    if origin_of(where) == origin_of(httpx2.URL(upstream.base)):
         yield upstream
         return
-    base = next((each for each in allowed if origin(httpx2.URL(each)) == origin(where)), None)
+    base = next((each for each in allowed if origin_of(httpx2.URL(each)) == origin_of(where)), None)
     if base is None:
         raise DeliveryError(
             f"the files of the export are on another server ({where.scheme}://{where.host}); allow it with "

@@ -18,6 +18,7 @@ from typing import Any, Self
 import httpx2
 import orjson
 
+from fhir_coder.credentials.origin import origin_of
 from fhir_coder.credentials.server_access import server_access
 from fhir_coder.delivery.client import FHIR_JSON, refusal
 from fhir_coder.errors import DeliveryError, TransientDeliveryError
@@ -28,7 +29,6 @@ Json = Mapping[str, Any]
 GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_PORTS = {"http": 80, "https": 443}
 
 
 class TooLongError(DeliveryError):
@@ -170,7 +170,7 @@ class Upstream:
             target = httpx2.URL(f"{self.base}/").join(url)
         except httpx2.InvalidURL:
             raise DeliveryError("the FHIR server gave a url that is not valid") from None
-        if origin(target) != origin(httpx2.URL(self.base)) or target.userinfo:
+        if origin_of(target) != origin_of(httpx2.URL(self.base)) or target.userinfo:
             raise DeliveryError("the FHIR server gave a url on another server; it is not followed")
         return target
 
@@ -197,11 +197,6 @@ class Upstream:
 def is_id(text: str) -> bool:
     """Whether the text is a FHIR id. "." and ".." are by the pattern, and would be folders in a url."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
-
-
-def origin(url: httpx2.URL) -> tuple[str, str, int]:
-    """Return scheme, host and port."""
-    return (url.scheme, url.host.lower().rstrip("."), url.port or _PORTS.get(url.scheme, 0))
 
 
 def entries(bundle: Json) -> list[Json]:

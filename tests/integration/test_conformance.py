@@ -6,9 +6,10 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,10 @@ from tests.integration.conftest import REPOSITORY, US_CORE_PROVENANCE, FhirServe
 
 REFERENCES = Path(os.environ.get("FHIR_CODER_REFERENCES", REPOSITORY.parent / "shared" / "data"))
 MTSAMPLES = REFERENCES / "corpora" / "mtsamples" / "notes.jsonl.gz"
+Json = dict[str, Any]
+
 GOLDEN = REPOSITORY / "tests" / "golden" / "notes"
-TRANSCRIPTIONS = 300
+TRANSCRIPTIONS = 200
 DATE = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
@@ -58,36 +61,57 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-def _refused(server: FhirServer, notes: Iterator[CodedNote]) -> tuple[Counter[str], list[tuple[str, str]]]:
+def checked_bundle(coded: CodedNote) -> Json:
+    """Return the Bundle of a coded note, which the checks let pass."""
+    bundle = to_bundle(coded, recorded=DATE)
+    check(bundle)
+    return bundle
+
+
+def refused(server: FhirServer, bundles: Iterable[Json]) -> tuple[Counter[str], list[tuple[str, str]]]:
     """Return how many resources of each type were sent, and which were refused, with the reason."""
     sent: Counter[str] = Counter()
-    refused = []
-    for coded in notes:
-        bundle = to_bundle(coded, recorded=DATE)
-        check(bundle)
+    not_taken = []
+    for bundle in bundles:
         for entry in bundle["entry"]:
             if entry["resource"]["resourceType"] == "Provenance":
-                entry["resource"]["meta"]["profile"].append(US_CORE_PROVENANCE)
+                claimed = entry["resource"]["meta"]["profile"]
+                claimed += [] if US_CORE_PROVENANCE in claimed else [US_CORE_PROVENANCE]
         for resource_type, reason in server.validate(bundle):
             sent[resource_type] += 1
             if reason:
-                refused.append((resource_type, reason))
-    return sent, refused
+                not_taken.append((resource_type, reason))
+    return sent, not_taken
 
 
-def test_golden_notes(server: FhirServer, dictionary_coder: Coder) -> None:
-    sent, refused = _refused(server, coded_notes(dictionary_coder, golden_texts()))
-    assert refused == []
-    assert {"Condition", "Observation", "MedicationStatement", "Device", "DeviceUseStatement"} <= sent.keys()
-
-
-def test_transcriptions(server: FhirServer, dictionary_coder: Coder) -> None:
+@pytest.fixture(scope="module")
+def transcribed(dictionary_coder: Coder) -> list[Json]:
+    """The Bundles of the transcriptions."""
     texts = transcriptions(TRANSCRIPTIONS)
     if not texts:
         pytest.skip("the transcriptions of MTSamples are not there")
-    sent, refused = _refused(server, coded_notes(dictionary_coder, texts))
-    assert refused == []
-    assert sum(sent.values()) > 10 * len(texts)
+    return [checked_bundle(coded) for coded in coded_notes(dictionary_coder, texts)]
+
+
+def test_golden_notes(server: FhirServer, dictionary_coder: Coder) -> None:
+    bundles = [checked_bundle(coded) for coded in coded_notes(dictionary_coder, golden_texts())]
+    sent, not_taken = refused(server, bundles)
+    assert not_taken == []
+    assert {"Condition", "Observation", "MedicationStatement", "Device", "DeviceUseStatement"} <= sent.keys()
+
+
+def test_transcriptions(server: FhirServer, transcribed: list[Json]) -> None:
+    sent, not_taken = refused(server, transcribed)
+    assert not_taken == []
+    assert sum(sent.values()) > 10 * len(transcribed)
+
+
+def test_examples(server: FhirServer) -> None:
+    paths = sorted((REPOSITORY / "profiles" / "examples").glob("*.json"))
+    examples = [{"resource": json.loads(path.read_text(encoding="utf-8"))} for path in paths]
+    sent, not_taken = refused(server, [{"entry": examples}])
+    assert not_taken == []
+    assert sum(sent.values()) == len(paths) > 10
 
 
 def test_the_server_does_refuse(server: FhirServer, coded_note: CodedNote) -> None:

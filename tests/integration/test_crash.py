@@ -11,8 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.test_serve import ENVIRONMENT, data
 
 __all__ = ["data"]  # the fixture: a data folder with a concept store

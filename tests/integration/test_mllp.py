@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.database import open_database
-from fhir_coder.delivery.inbox import Inbox
+from fhir_coder.delivery.inbox import Coded, Inbox
+from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.errors import SettingsError
 from fhir_coder.ingest.hl7v2 import parse
 from fhir_coder.lookup.certificates import Certificates, make_certificates
@@ -129,7 +131,9 @@ def test_a_full_disk_is_not_answered(inbox: Inbox) -> None:
         writer.write(frame(message(1)))
         assert await acknowledgement(reader) == ("AA", "M1")
         # SQLite's own limit stands in for the disk: the same error, "database or disk is full".
-        event.listen(inbox.queue.engine, "begin", lambda connection: connection.execute(text("PRAGMA max_page_count = 10")))
+        event.listen(
+            inbox.queue.engine, "begin", lambda connection: connection.execute(text("PRAGMA max_page_count = 10"))
+        )
         writer.write(frame(message(2, "HTN. " * 10_000)))
         assert await reader.read() == b""
 
@@ -407,3 +411,34 @@ def test_the_sender_of_the_hl7_package(inbox: Inbox, tmp_path: Path) -> None:
     assert "MSA|AA|M1" in output
     assert "MSA|AA|M2" in output
     assert inbox.counts()["waiting"] == 2
+
+
+def test_while_as_much_waits_as_may_nothing_is_read(inbox: Inbox, tmp_path: Path) -> None:
+    outbox = Outbox(inbox.queue.engine)
+    settings = Settings(mllp_port=0, mllp_tls_port=0, queue_max_items=1, queue_min_free_bytes=0)
+    capacity = Capacity(settings, inbox, outbox)
+    server = MllpServer(Receiver(inbox, lambda: None, settings, Metrics(), capacity), settings)
+
+    async def run() -> None:
+        (address,) = await server.start()
+        async with asyncio.timeout(30):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            writer.write(frame(message(1)))
+            assert await acknowledgement(reader) == ("AA", "M1")
+            await asyncio.to_thread(capacity._step)
+            other_reader, other = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            other.write(frame(message(2)))
+            answer = asyncio.ensure_future(acknowledgement(other_reader))
+            await asyncio.sleep(0.6)
+            assert not answer.done()
+            item = inbox.take()
+            assert item is not None
+            inbox.coded(item, Coded())
+            await asyncio.to_thread(capacity._step)
+            assert await answer == ("AA", "M2")
+            writer.close()
+            other.close()
+        await server.stop()
+
+    asyncio.run(run())
+    assert inbox.counts() == {"waiting": 1, "coded": 1, "failed": 0}

@@ -137,6 +137,7 @@ def test_all_is_told_but_the_notes(watched: Watched, http: httpx2.Client, tmp_pa
     watched.event("outbox item 2 is delivered")
 
     # From the message to its delivery, under one name.
+    assert watched.event("inbox item 1 is stored")["correlation"] == "inbox-1"
     assert watched.event("inbox item 1 is coded")["correlation"] == "inbox-1"
     assert watched.event("outbox item 1 is delivered")["correlation"] == "inbox-1"
     assert {"event", "level", "logger", "timestamp"} <= set(watched.events()[0])

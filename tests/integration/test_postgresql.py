@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from fhir_coder.delivery.sending import Sending
 from fhir_coder.delivery.worker import Worker
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from postgresql import PostgreSQL, binaries  # noqa: E402 - after the path
+from postgresql import PostgreSQL, binaries
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgresql]")
 
@@ -33,14 +34,13 @@ PATIENTS = 7
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def cluster() -> Iterator[PostgreSQL]:
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed (initdb, postgres)")
-    folder = tmp_path_factory.mktemp("cluster")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)  # PostgreSQL does not run as root, and has a folder below
-    with PostgreSQL(folder / "postgresql") as started:
-        yield started
+    with TemporaryDirectory() as folder:  # not below pytest's own, which other users may not enter
+        Path(folder).chmod(0o755)  # PostgreSQL does not run as root
+        with PostgreSQL(Path(folder) / "postgresql") as started:
+            yield started
 
 
 @pytest.fixture

@@ -44,15 +44,16 @@ def document(number: int, text: str) -> str:
 
 @pytest.fixture
 def history(tmp_path: Path) -> Path:
-    """Files of notes; one note is in two of them, and one line is no JSON."""
+    """Files of notes; one note is in all of them, and one line of the last is no JSON."""
     folder = tmp_path / "history"
     folder.mkdir()
     for file in range(FILES):
         numbers = [file * LINES + line for line in range(LINES)] + [0]
         lines = [document(number, f"{TEXTS[number % len(TEXTS)]} Visit {number}.") for number in numbers]
-        (folder / f"DocumentReference.{file}.ndjson").write_text("\n".join(lines) + "\n")
-    with (folder / "DocumentReference.1.ndjson").open("a") as last:
-        last.write("not JSON\n")
+        lines += ["not JSON"] if file == FILES - 1 else []
+        path = folder / f"DocumentReference.{file}.ndjson"
+        path.write_text("\n".join(lines) + "\n")
+        os.utime(path, (file, file))  # Spark takes the oldest file first
     return folder
 
 
@@ -89,6 +90,11 @@ def test_killed_and_begun_again(history: Path, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (checkpoint / "commits" / str(FILES - 1)).exists()
+    # What the killed run left lying about, shuffled rows among it, is nothing that could be read.
+    assert (checkpoint / "local").stat().st_mode & 0o777 == 0o700
+    left = b"".join(path.read_bytes() for path in checkpoint.rglob("*") if path.is_file())
+    assert b"DocumentReference/" not in left
+    assert b"contentType" not in left
 
     status, complaints = finished(start(*command, "--batch-files", 1))
     assert status == 1, complaints  # the line that is no JSON

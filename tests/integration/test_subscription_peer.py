@@ -44,14 +44,14 @@ def coded(server: Any) -> Counter[str]:
 
 
 def test_every_note_is_coded_once(fhir_server: Any, data: Path, wire: Wire) -> None:
-    put(fhir_server, patient("p1"))
     settings = {"subscribe": "rest-hook", "subscription_endpoint": wire.url}
     with adapter(data, fhir_server.url, int(wire.target.rpartition(":")[2]), sweep_seconds=1, **settings) as service:
         wait_until(lambda: bool(fhir_server.search("Subscription")), "the Subscription is there")
         with Upstream(fhir_server.url) as upstream:  # a second one, which tells the same by POST of the resource
             subscribe(upstream, Wanted(endpoint=f"{wire.url}/resources", channel="rest-hook", payload="full-resource"))
         for number in range(NOTES):
-            put(fhir_server, document(f"d{number}", "Assessment: HTN.", "Patient/p1"))
+            put(fhir_server, patient(f"p{number}"))
+            put(fhir_server, document(f"d{number}", "Assessment: HTN.", f"Patient/p{number}"))
         wait_until(lambda: len(coded(fhir_server)) == NOTES, "all notes are coded")
         wait_until(lambda: service.inbox()["waiting"] == 0, "the inbox is empty")
         assert coded(fhir_server) == {f"DocumentReference/d{number}": 1 for number in range(NOTES)}

@@ -52,7 +52,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         adapter(data, server.url, port, **settings) as service,
     ):
         server.put(document_topic())
-        server.put(patient("p1"))
         yield Running(server, service, wire)
     wire.close()
 
@@ -78,13 +77,37 @@ def test_every_note_is_coded_once(number: int, way: str, running: Running) -> No
         wait_until(lambda: is_active(server, identifier), "the Subscription is active")
         expected = {f"DocumentReference/w{number}-{each}" for each in range(NOTES)}
         for each in range(NOTES):
-            server.put(document(f"w{number}-{each}", "Assessment: HTN.", "Patient/p1"))
+            server.put(patient(f"w{number}-{each}"))
+            server.put(document(f"w{number}-{each}", "Assessment: HTN.", f"Patient/w{number}-{each}"))
         wait_until(lambda: expected <= coded(server).keys(), "all notes are coded")
         wait_until(lambda: service.inbox()["waiting"] == 0, "the inbox is empty")
         assert {coded(server)[each] for each in expected} == {1}
         assert len(server.search("Provenance")) == service.count("fhir_coder_notes_total")[""] == len(coded(server))
         assert wire.dropped > before
         assert set(wire.statuses) == {200}
+        remove(upstream, {"id": identifier})
+
+
+def test_a_note_that_came_by_hl7v2_is_not_coded_again(running: Running) -> None:
+    server, service = running.server, running.service
+    message = (
+        r"MSH|^~\&|APP|HOSP|US|HERE|20250422||MDM^T02^MDM_T02|M1|P|2.5.1"
+        "\rPID|1||9^^^HOSP||Roe^Ann|||F\rTXA|1|PR|||||||||||D1\rOBX|1|TX|||Assessment: HTN.||||||F\r"
+    )
+    before = len(coded(server))
+    with Upstream(server.url) as upstream:
+        wanted = Wanted(endpoint=f"{service.url}/fhir/subscription", secret=SECRET, channel="rest-hook")
+        identifier = subscribe(upstream, wanted)["id"]
+        wait_until(lambda: is_active(server, identifier), "the Subscription is active")
+        answer = httpx2.post(
+            f"{service.url}/hl7v2", content=message, headers={"content-type": "application/hl7-v2"}, trust_env=False
+        )
+        assert "MSA|AA" in answer.text
+        own = 'outcome="own"'
+        wait_until(lambda: service.count("fhir_coder_documents_total").get(own, 0) >= 1, "it is notified")
+        wait_until(lambda: service.inbox()["waiting"] == 0, "the inbox is empty")
+        assert len(coded(server)) == before + 1
+        assert set(coded(server).values()) == {1}
         remove(upstream, {"id": identifier})
 
 

@@ -22,8 +22,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(coder: Coder, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Run:
+def run(coder: Coder, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Run:
     """Run the command line in this process, with the coder that is loaded: run("code", path) -> status, out, err."""
+    monkeypatch.setenv("FHIR_CODER_DATABASE", f"sqlite:///{tmp_path}/delivery.sqlite")
 
     def loaded(settings: Settings) -> Coder:
         again = copy.copy(coder)
@@ -200,3 +201,15 @@ def test_standard_input_in_a_process_of_its_own() -> None:
     (coded,) = _lines(done.stdout.decode())
     assert [entity["text"] for entity in coded["entities"]] == ["chest pain", "lisinopril", "HTN"]
     assert [entity["assertion"]["negated"] for entity in coded["entities"]] == [True, False, False]
+
+
+def test_an_error_that_nobody_foresaw_tells_no_text(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("Zebrafinch")
+
+    monkeypatch.setattr(Settings, "load", broken)
+    status, _, err = run_command(monkeypatch, capfd, "lookup", "icd10cm", "HTN")
+    assert status == 1
+    assert "ValueError" in err
+    assert "test_cli.py:" in err
+    assert "Zebrafinch" not in err

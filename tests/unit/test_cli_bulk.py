@@ -51,8 +51,9 @@ def read_notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def run(read_notes: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Run:
+def run(read_notes: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Run:
     """Run the command line in this process: run("code", path) -> status, out, err."""
+    monkeypatch.setenv("FHIR_CODER_DATABASE", f"sqlite:///{tmp_path}/delivery.sqlite")
 
     def call(*arguments: object) -> tuple[int, str, str]:
         status, out, err = run_command(monkeypatch, capfdbinary, *arguments)

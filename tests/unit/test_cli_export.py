@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fhir_coder.model import CodedNote, Note
+from fhir_coder.model import CodedNote, Entity, EntityType, Note
 from fhir_coder.pipeline import Coder
 from fhir_coder.settings import Settings
 from tests.unit.command import run_command
@@ -274,7 +274,11 @@ def test_a_file_that_is_not_whole_is_not_taken(bulk: Run, server: ExportServer, 
 
 
 def test_what_the_export_says_beside_its_documents_is_told(bulk: Run, server: ExportServer, texts: list[str]) -> None:
-    gone = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "DELETE", "url": "X/1"}}]}
+    gone = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"request": {"method": "DELETE", "url": "DocumentReference/d-x"}}],
+    }
     fault = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "processing"}]}
     server.files |= {"3": [gone], "4": [fault], "5": [{"resourceType": "Patient"}]}
     server.parts["output"].append(("Patient", "5"))
@@ -316,3 +320,27 @@ def test_back_to_the_server_needs_a_folder_for_the_files(
 ) -> None:
     status, _, err = run_command(monkeypatch, capfdbinary, "bulk", "--server", server.url, "--server-out")
     assert (status, b"--work" in err) == (2, True)
+
+
+def test_what_deleted_documents_gave_is_taken_back(
+    bulk: Run, server: ExportServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Finding:
+        def many(self, notes: list[Note], **_: int) -> list[CodedNote]:
+            entity = Entity(text="a", start=0, end=1, type=EntityType.DISEASE)
+            return [CodedNote(note=note, entities=(entity,) if note.text == "a" else ()) for note in notes]
+
+    monkeypatch.setattr(Coder, "from_settings", lambda _: Finding())
+    assert bulk()[0] == 0
+    conditions = tmp_path / "out" / "Condition.ndjson"
+    (made,) = map(json.loads, conditions.read_text().splitlines())
+    assert made["verificationStatus"]["coding"][0]["code"] == "unconfirmed"
+
+    entry = {"request": {"method": "DELETE", "url": "DocumentReference/d-a"}}
+    server.files["3"] = [{"resourceType": "Bundle", "type": "transaction", "entry": [entry]}]
+    server.parts = {"output": [], "deleted": [("Bundle", "3")]}
+    status, told = bulk("--since", TIME, "--work", tmp_path / "second")
+    assert (status, "1 resources that they gave are taken back" in told) == (0, True)
+    assert json.loads(conditions.read_text().splitlines()[-1])["verificationStatus"]["coding"][0]["code"] == (
+        "entered-in-error"
+    )

@@ -68,6 +68,19 @@ class Admission:
         """Whether everybody may call."""
         return self.api_keys is None and self.tokens is None and not self.certificates
 
+    @property
+    def description(self) -> str:
+        """What callers show to be let in, in words."""
+        if self.is_open:
+            return "Nobody is asked who they are"
+        borne = {"an API key": self.api_keys, "a token of the issuer with SMART system scopes": self.tokens}
+        bearers = " or ".join(name for name, found in borne.items() if found is not None)
+        ways = (
+            "a TLS client certificate" if self.certificates else "",
+            bearers and f"Authorization: Bearer and {bearers}",
+        )
+        return f"Callers show {', and '.join(filter(None, ways))}"
+
     async def caller(self, request: Request) -> Caller:
         """Return who calls. Raises `AccessError` when nobody we know does."""
         if any(name.lower() in _SECRETS for name in request.query_params):

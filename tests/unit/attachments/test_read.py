@@ -161,3 +161,29 @@ def test_what_is_evidently_something_else_is_read_as_what_it_is(raw: bytes) -> N
     """Systems send RTF, and more, as text/plain."""
     assert read(raw, "text/plain") == read(raw, "application/octet-stream")
     assert not read(gzip.compress(raw), "application/gzip").text.startswith(("<", "{", "%"))
+
+
+FLOWSHEET = (
+    "<section><title>Vital Signs</title><text><table><thead><tr><th>Date and Time</th><th>Blood Pressure:</th>"
+    "<th>Pulse</th><th/></tr></thead><tbody>"
+    "<tr><td>05/20/2014 7:36pm</td><td>120/80 mm[Hg]</td><td>80 /min</td><td>left arm</td></tr>"
+    "<tr><td>Nov 14, 1999</td><td/><td>84 /min</td><td/></tr>"
+    "<tr><td>not done</td><td>-</td><td>-</td><td/></tr></tbody></table></text></section>"
+)
+
+
+def test_values_below_a_date_are_read_with_the_titles_of_their_columns() -> None:
+    assert read(FLOWSHEET.encode(), "text/xml").text.splitlines() == [
+        "Vital Signs",
+        "Date and Time | Blood Pressure: | Pulse",
+        "05/20/2014 7:36pm | Blood Pressure: 120/80 mm[Hg] | Pulse: 80 /min | left arm",
+        "Nov 14, 1999 | Pulse: 84 /min",
+        "not done | - | -",
+    ]
+
+
+@pytest.mark.parametrize(("before", "after"), [("05/20/2014 7:36pm", "Height"), ("Date and Time", "Panel")])
+def test_a_row_that_says_itself_what_it_is_about_has_no_titles(before: str, after: str) -> None:
+    row = read(FLOWSHEET.replace(before, after).encode(), "text/xml").text.splitlines()[2]
+    assert "Pulse" not in row
+    assert "120/80" in row

@@ -11,7 +11,7 @@ import stamina
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from fhir_coder.delivery.client import FHIR_JSON, FhirClient
+from fhir_coder.delivery.client import FHIR_JSON, FhirClient, Sent, Standing, VersionConflictError
 from fhir_coder.errors import DeliveryError, TransientDeliveryError
 
 Handler = Callable[[Request], Response]
@@ -268,3 +268,80 @@ def test_wrong_credentials_are_not_the_bundle_s_fault(httpserver: HTTPServer, cl
     serve(httpserver, lambda _: outcome(401, "login"))
     with pytest.raises(TransientDeliveryError, match="server_auth"):
         client.send(bundle(entry(1)))
+
+
+def condition(version: str = "3") -> Response:
+    resource = {"resourceType": "Condition", "id": "7", "meta": {"versionId": version}}
+    return Response(json.dumps(resource), content_type=FHIR_JSON)
+
+
+def test_what_stands_is_read_with_its_version(httpserver: HTTPServer, client: FhirClient) -> None:
+    tagged = condition()
+    tagged.headers["ETag"] = 'W/"4"'  # it counts more than what the resource says of itself
+    httpserver.expect_ordered_request("/fhir/Condition/7").respond_with_response(outcome(503, "transient"))
+    httpserver.expect_ordered_request("/fhir/Condition/7").respond_with_response(tagged)
+    httpserver.expect_ordered_request("/fhir/Condition/7").respond_with_response(condition())
+    assert [client.read("Condition/7").version for _ in range(2)] == ["4", "3"]
+
+
+@pytest.mark.parametrize(("status", "deleted"), [(404, False), (410, True)])
+def test_nothing_stands(httpserver: HTTPServer, client: FhirClient, status: int, deleted: bool) -> None:
+    httpserver.expect_request("/fhir/Condition/7").respond_with_response(outcome(status, "not-found"))
+    assert client.read("Condition/7") == Standing(None, deleted=deleted)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]"])
+def test_what_is_read_is_no_resource(httpserver: HTTPServer, client: FhirClient, body: str) -> None:
+    httpserver.expect_request("/fhir/Condition/7").respond_with_data(body)
+    with pytest.raises(DeliveryError, match="something else than a resource"):
+        client.read("Condition/7")
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_conflict_of_versions_is_told_apart(httpserver: HTTPServer, client: FhirClient, status: int) -> None:
+    serve(httpserver, lambda _: outcome(status, "conflict"))
+    with pytest.raises(VersionConflictError):
+        client.write(bundle(entry(1)))
+
+
+def test_the_versions_of_what_was_written(httpserver: HTTPServer, client: FhirClient) -> None:
+    answers: list[dict[str, Any]] = [
+        {"response": {"status": "201", "location": "Condition/1/_history/5", "etag": 'W/"6"'}},
+        {"response": {"status": "201", "location": "Condition/2/_history/5"}},
+        {
+            "response": {"status": "200"},
+            "resource": {"resourceType": "Condition", "id": "3", "meta": {"versionId": "x"}},
+        },
+        {"response": {"status": "200", "location": "Condition/4"}},
+    ]
+    body = {"resourceType": "Bundle", "type": "transaction-response", "entry": answers}
+    serve(httpserver, lambda _: Response(json.dumps(body), content_type=FHIR_JSON))
+    assert client.write(bundle(*map(entry, range(4)))) == [
+        Sent("Condition/1", "6"),
+        Sent("Condition/2", "5"),
+        Sent("Condition/3", "x"),
+        Sent("Condition/4", None),
+    ]
+
+
+def page(httpserver: HTTPServer, number: int, following: str | None) -> Response:
+    found = [{"resource": {"resourceType": "Condition", "id": str(number)}}, {"resource": {"resourceType": "Patient"}}]
+    links = [{"relation": "next", "url": following}] if following else []
+    body = {"resourceType": "Bundle", "type": "searchset", "entry": found, "link": links}
+    return Response(json.dumps(body), content_type=FHIR_JSON)
+
+
+def test_a_search_goes_from_page_to_page(httpserver: HTTPServer, client: FhirClient) -> None:
+    following = httpserver.url_for("/fhir?page=2")
+    httpserver.expect_request(
+        "/fhir/Condition", query_string={"subject": "Patient/7", "code": "a|b,c|d"}
+    ).respond_with_response(page(httpserver, 1, following))
+    httpserver.expect_request("/fhir", query_string="page=2").respond_with_response(page(httpserver, 2, None))
+    found = client.search("Condition", subject="Patient/7", code="a|b,c|d")
+    assert [each["id"] for each in found] == ["1", "2"]
+
+
+def test_a_search_does_not_go_to_another_server(httpserver: HTTPServer, client: FhirClient) -> None:
+    elsewhere = page(httpserver, 1, "http://elsewhere.example.org/fhir?page=2")
+    httpserver.expect_request("/fhir/Condition").respond_with_response(elsewhere)
+    assert len(client.search("Condition")) == 1

@@ -146,3 +146,30 @@ def test_records_of_a_message_are_kept_up_to_date(office: Office) -> None:
     deliverer.close()
     engine.dispose()
     assert [each["gender"] for each in lines(office, "Patient")] == ["unknown"]
+
+
+@pytest.mark.parametrize("preliminary", ["code", "wait"])
+def test_a_document_that_becomes_final_without_its_text(office: Office, preliminary: str) -> None:
+    office.settings = office.settings.model_copy(update={"preliminary": preliminary})
+    office.deliver(message("T02", "D1", "HbA1c 7.2, diabetes", status="PA"))
+    assert statuses(office) == ([] if preliminary == "wait" else ["preliminary"])
+    office.deliver(message("T03", "D1"))
+    assert (statuses(office), conditions(office)) == (["final"], {"diabetes": "unconfirmed"})
+    assert [each["docStatus"] for each in lines(office, "DocumentReference")] == ["final"]
+    assert changes(office.deliver(message("T03", "D1"))) == [("ignored", "")]
+    office.deliver(message("T11", "D1"))
+    assert (statuses(office), conditions(office)) == (["entered-in-error"], {"diabetes": "entered-in-error"})
+
+
+def test_the_status_of_an_unknown_document_is_no_news(office: Office) -> None:
+    assert changes(office.deliver(message("T03", "D1"))) == [("ignored", "")]
+    assert lines(office, "DocumentReference") == []
+
+
+def test_a_preliminary_replacement_takes_the_place_when_it_is_final(office: Office) -> None:
+    office.settings = office.settings.model_copy(update={"preliminary": "wait"})
+    office.deliver(message("T02", "D1", "diabetes"))
+    office.deliver(message("T10", "D2", "asthma", parent="D1", status="PA"))
+    assert conditions(office) == {"diabetes": "unconfirmed"}
+    office.deliver(message("T03", "D2"))
+    assert conditions(office) == {"diabetes": "entered-in-error", "asthma": "unconfirmed"}

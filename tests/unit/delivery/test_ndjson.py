@@ -171,3 +171,90 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "Patient.ndjson").mkdir()
     with NdjsonWriter(tmp_path) as writer, pytest.raises(DeliveryError, match="cannot be opened"):
         writer.write(bundle())
+
+
+def update(gender: str, method: str = "PUT", **more: Any) -> dict[str, Any]:
+    """Return a Bundle that updates the Patient, as an ADT message does."""
+    return {
+        "entry": [
+            {
+                "fullUrl": f"urn:uuid:{PATIENT}",
+                "resource": {"resourceType": "Patient", "gender": gender, **more},
+                "request": {"method": method, "url": "Patient?identifier=a|1" if method == "PUT" else "Patient"},
+            }
+        ]
+    }
+
+
+def test_an_update_is_appended_and_the_last_line_holds(tmp_path: Path) -> None:
+    with NdjsonWriter(tmp_path) as writer:
+        assert [writer.write(update(each)) for each in ("female", "female", "unknown")] == [1, 0, 1]
+        assert [each["gender"] for each in read(tmp_path, "Patient")] == ["female", "unknown"]
+    assert [each["gender"] for each in read(tmp_path, "Patient")] == ["unknown"]
+
+
+def test_what_was_updated_is_known_to_the_next_run(tmp_path: Path) -> None:
+    for gender, written in (("female", 1), ("unknown", 1), ("unknown", 0), ("female", 1)):
+        with NdjsonWriter(tmp_path) as writer:
+            assert writer.write(update(gender)) == written
+    assert [each["gender"] for each in read(tmp_path, "Patient")] == ["female"]
+
+
+def test_what_is_created_leaves_alone_what_is_there(tmp_path: Path) -> None:
+    with NdjsonWriter(tmp_path) as writer:
+        writer.write(update("female"))
+        assert writer.write(update("unknown", method="POST")) == 0
+
+
+def test_the_time_of_the_coding_is_no_update(tmp_path: Path) -> None:
+    with NdjsonWriter(tmp_path) as writer:
+        writer.write(update("female", recorded="2026-01-01"))
+        assert writer.write(update("female", recorded="2026-01-02")) == 0
+
+
+def test_lines_that_hold_no_more_are_taken_out_after_a_crash_too(tmp_path: Path) -> None:
+    lines = [{"resourceType": "Patient", "id": each, "gender": gender} for each, gender in (("a", "male"), ("b", "x"))]
+    lines.append({"resourceType": "Patient", "id": "a", "gender": "female"})
+    path = tmp_path / "Patient.ndjson"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.chmod(0o640)
+    with NdjsonWriter(tmp_path) as writer:
+        writer.write(update("other"))
+    assert [(each["id"], each["gender"]) for each in read(tmp_path, "Patient")] == [
+        ("b", "x"),
+        ("a", "female"),
+        (PATIENT, "other"),
+    ]
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in tmp_path.iterdir()] == ["Patient.ndjson"]
+
+
+def test_an_update_by_place_is_of_that_place(tmp_path: Path) -> None:
+    entry = {
+        "fullUrl": "urn:uuid:another",
+        "resource": {"resourceType": "Patient", "id": PATIENT, "gender": "male"},
+        "request": {"method": "PUT", "url": f"Patient/{PATIENT}"},
+    }
+    reference = {
+        "fullUrl": "urn:uuid:c",
+        "resource": {"resourceType": "Condition", "subject": {"reference": "urn:uuid:another"}},
+    }
+    with NdjsonWriter(tmp_path) as writer:
+        writer.write(update("female"))
+        writer.write({"entry": [entry, reference]})
+    assert [(each["id"], each["gender"]) for each in read(tmp_path, "Patient")] == [(PATIENT, "male")]
+    assert read(tmp_path, "Condition")[0]["subject"] == {"reference": f"Patient/{PATIENT}"}
+
+
+def test_a_disk_that_is_full_on_rewriting_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    writer = NdjsonWriter(tmp_path)
+    writer.write(update("female"))
+    writer.write(update("male"))
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DeliveryError, match="the last line with an id holds"):
+        writer.close()
+    assert [each["gender"] for each in read(tmp_path, "Patient")] == ["female", "male"]
+    assert [each.name for each in tmp_path.iterdir()] == ["Patient.ndjson"]

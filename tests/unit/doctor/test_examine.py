@@ -18,12 +18,13 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import create_engine, text
 
 from fhir_coder.delivery.database import open_database
+from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.doctor import examine as all_of_it
 from fhir_coder.doctor import installation
 from fhir_coder.doctor.database import database
 from fhir_coder.doctor.finding import Finding
 from fhir_coder.doctor.installation import data_folder, models, releases
-from fhir_coder.doctor.network import certificates, ports
+from fhir_coder.doctor.network import callers, certificates, ports
 from fhir_coder.doctor.server import _clock, fhir_server
 from fhir_coder.lookup.certificates import make_certificates
 from fhir_coder.settings import Settings
@@ -99,6 +100,13 @@ def test_ports() -> None:
     assert f"{free} (MLLP)" in of(found, "ports").found
 
 
+def test_who_may_call() -> None:
+    assert "this machine alone" in of(callers(Settings.load()), "callers").found
+    assert of(callers(Settings.load(host="0.0.0.0")), "callers").state == "failure"  # noqa: S104
+    found = list(callers(Settings.load(host="0.0.0.0", auth="none")))  # noqa: S104
+    assert {each.state for each in found} == {"warning"}
+
+
 def test_an_address_that_is_not_ours() -> None:
     found = of(ports(Settings.load(host="192.0.2.77", mllp="off")), "HTTP")
     assert found.state == "failure"
@@ -170,6 +178,15 @@ def test_the_database(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
     open_database(tmp_path).dispose()
     assert of(database(settings), "database").state == "ok"
+    engine = open_database(tmp_path)
+    inbox = Inbox(engine)
+    inbox.store("hl7v2", b"x", "1")
+    item = inbox.take()
+    assert item is not None
+    inbox.queue.fail(item.row, "it was at fault")
+    inbox.close()
+    engine.dispose()
+    assert of(database(settings), "queues").state == "warning"
     engine = create_engine(f"sqlite:///{tmp_path / 'delivery.sqlite'}")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'future'"))

@@ -795,3 +795,8 @@ def test_age_at_which_a_relative_fell_ill(make_entity: Any, make_note: Any) -> N
 def test_a_unit_that_ucum_does_not_know_is_text(make_entity: Any, make_note: Any) -> None:
     value = only(make_note(make_entity("A1c", LAB, value=7, unit="mmHgs")))["valueQuantity"]
     assert value == {"value": 7, "unit": "mmHgs"}
+
+
+def test_a_dose_that_falls_is_no_range(make_entity: Any, make_note: Any) -> None:
+    taper = make_entity("prednisone", DRUG, dose=20, dose_high=10, unit="mg", ucum="mg", sig="20-10 mg daily")
+    assert only(make_note(taper))["dosage"] == [{"text": "20-10 mg daily"}]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_coder.errors import InputError, UnsupportedError
+from fhir_coder.fhir.identity import document_identity
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.settings import Settings
 
@@ -169,3 +170,68 @@ def test_nothing_but_input_errors_whatever_the_shape(parts: dict[str, Any], atta
     except InputError as error:
         place = error.place
     assert place.startswith("DocumentReference")
+
+
+DELIVERING = Settings(server="http://fhir.example.org/fhir")  # type: ignore[arg-type]
+MASTER = {"system": "urn:oid:1.2.3", "value": "D1"}
+
+
+@pytest.mark.parametrize("element", ["status", "docStatus"])
+def test_a_document_entered_in_error_takes_back_what_it_gave(element: str) -> None:
+    given = {"resourceType": "DocumentReference", "id": "12", "subject": {"reference": "Patient/7"}}
+    note = note_from_document_reference(given | {element: "entered-in-error"}, DELIVERING)
+    assert (note.text, note.withdrawn, note.document) == ("", True, "DocumentReference/12")
+
+
+def test_a_superseded_document_is_read_and_takes_back_what_it_gave() -> None:
+    note = note_from_document_reference(document() | {"status": "superseded"}, SETTINGS)
+    assert (note.text, note.withdrawn) == ("Pt has HTN.", True)
+
+
+@pytest.mark.parametrize(
+    ("target", "reference"),
+    [
+        ({"reference": "DocumentReference/11"}, "DocumentReference/11"),
+        ({"reference": "DocumentReference/11/_history/2"}, "DocumentReference/11"),
+        ({"reference": "http://fhir.example.org/fhir/DocumentReference/11"}, "DocumentReference/11"),
+        ({"reference": "http://other.example.org/fhir/DocumentReference/11"}, None),
+        ({"reference": "#d1"}, None),
+        ({"identifier": {"value": "D1"}}, None),
+    ],
+)
+def test_the_document_that_is_replaced(target: dict[str, Any], reference: str | None) -> None:
+    given = document() | {"relatesTo": [{"code": "replaces", "target": target}]}
+    note = note_from_document_reference(given, DELIVERING)
+    assert note.replaces == ((reference,) if reference else ())
+
+
+def test_the_replaced_document_is_known_by_its_identifier_too() -> None:
+    earlier = note_from_document_reference(document() | {"id": "11", "masterIdentifier": MASTER}, DELIVERING)
+    related = [{"code": "replaces", "target": {"identifier": MASTER}}]
+    later = note_from_document_reference(document() | {"id": "12", "relatesTo": related}, DELIVERING)
+    assert later.replaces == earlier.names
+
+
+def test_versions_of_a_document_without_an_id_have_its_master_identifier() -> None:
+    def identity(text: str, **more: Any) -> str:
+        return document_identity(note_from_document_reference(document(encoded(text)) | more, DELIVERING))
+
+    assert identity("One", masterIdentifier=MASTER) == identity("Two", masterIdentifier=MASTER)
+    # Other identifiers may be those of several documents.
+    assert identity("One", identifier=[MASTER]) != identity("Two", identifier=[MASTER])
+
+
+def test_an_addendum_stands_for_itself_and_another_form_for_the_same() -> None:
+    related = [
+        {"code": code, "target": {"reference": f"DocumentReference/{code}"}}
+        for code in ("appends", "transforms", "signs")
+    ]
+    note = note_from_document_reference(document() | {"relatesTo": related}, DELIVERING)
+    assert (note.replaces, note.repeats) == ((), ("DocumentReference/transforms", "DocumentReference/signs"))
+
+
+@pytest.mark.parametrize("wrong", [{"relatesTo": {}}, {"relatesTo": ["x"]}, {"relatesTo": [{"target": 1}]}])
+def test_a_wrong_relation_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        note_from_document_reference(document() | wrong, DELIVERING)
+    assert caught.value.place.startswith("DocumentReference.relatesTo")

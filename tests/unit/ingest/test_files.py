@@ -149,7 +149,17 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [json.dumps(GOOD), MESSAGE, "HTN", "  \n" + json.dumps(GOOD), f"\x0b{MESSAGE}\x1c\r"]
+    "content",
+    [
+        json.dumps(GOOD),
+        MESSAGE,
+        "HTN",
+        "  \n" + json.dumps(GOOD),
+        f"\x0b{MESSAGE}\x1c\r",
+        "<html><p>HTN",
+        r"{\rtf1 HTN}",
+        "<?xml version='1.0'?><section><text>HTN</text></section>",
+    ],
 )
 def test_the_kind_of_standard_input_is_told_by_its_beginning(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))

@@ -167,7 +167,14 @@ def test_a_changed_document_takes_the_place_of_the_earlier_one(event: str) -> No
     assert document["request"] == {"method": "PUT", "url": "DocumentReference?identifier=urn:id:NOTE%7CD9"}
 
 
-@pytest.mark.parametrize("event", ["T01", "T03", "T05", "T07", "T09"])
+def test_a_status_is_told_without_the_text() -> None:
+    note = read(MSH=SEGMENTS["MSH"].replace("T02^MDM_T02", "T03"), OBX1=None, OBX2=None, OBX3=None)
+    assert (note.text, note.doc_status, note.is_status_alone) == ("", "final", True)
+    assert note.document == read().document
+    assert "DocumentReference" not in resources(note)
+
+
+@pytest.mark.parametrize("event", ["T01", "T05", "T07", "T09"])
 def test_an_event_without_content_is_no_note_unless_it_has_content(event: str) -> None:
     header = SEGMENTS["MSH"].replace("T02^MDM_T02", event)
     lines = [header, SEGMENTS["PID"], SEGMENTS["TXA"]]
@@ -235,3 +242,17 @@ def test_a_fault_is_named(changed: dict[str, str | None], place: str, kind: type
         read(**changed)
     assert (caught.value.place, type(caught.value)) == (place, kind)
     assert str(caught.value)
+
+
+def test_a_replacement_names_the_document_whose_place_it_takes() -> None:
+    txa = SEGMENTS["TXA"]
+    parent = read(TXA=txa.replace("D9^NOTE|D1", "D1^NOTE|"))
+    replacement = read(MSH=SEGMENTS["MSH"].replace("T02^MDM_T02", "T10"), TXA=txa.replace("|D1|", "|D1^NOTE|"))
+    assert replacement.replaces == (parent.document,)
+    addendum = read(MSH=SEGMENTS["MSH"].replace("T02^MDM_T02", "T06"), TXA=txa.replace("|D1|", "|D1^NOTE|"))
+    assert addendum.replaces == ()
+
+
+@pytest.mark.parametrize(("availability", "withdrawn"), [("AV", False), ("OB", True), ("CA", True)])
+def test_a_document_that_is_obsolete_or_cancelled_is_withdrawn(availability: str, withdrawn: bool) -> None:
+    assert read(TXA=SEGMENTS["TXA"].replace("|AV|", f"|{availability}|")).withdrawn is withdrawn

@@ -119,6 +119,13 @@ def test_a_report_that_is_cancelled_is_taken_back() -> None:
     assert (found.text, found.doc_status, document(found)["status"]) == ("", "entered-in-error", "entered-in-error")
 
 
+def test_a_report_that_is_cancelled_without_words_is_taken_back_and_not_written() -> None:
+    written = note("OBR|1||F1|1^CT", "OBX|1|TX|||Text")
+    found = note("OBR|1||F1|1^CT" + "|" * 21 + "X")
+    assert (found.text, found.withdrawn, found.document) == ("", True, written.document)
+    assert [each["resource"]["resourceType"] for each in found.context] == ["Patient"]
+
+
 def test_results_of_two_patients_do_not_mix() -> None:
     content = read("OBR|1||F1|1^CT", "OBX|1|TX|||One", "PID|2||845^^^RIVER", "OBR|1||F2|1^CT", "OBX|1|TX|||Two")
     first, second = content.notes

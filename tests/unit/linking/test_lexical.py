@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import Counter
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_coder.linking import lexical
@@ -38,7 +39,7 @@ def index(store: ConceptStore) -> LexicalIndex:
 def test_search(index: LexicalIndex, store: ConceptStore) -> None:
     known, nothing = index.search([normalise("hypertension"), ""], SNOMED, 3)
     assert len(known) == 3
-    assert known[0].similarity == pytest.approx(1)
+    assert known[0].similarity == pytest.approx(1, abs=1e-3)  # weights in half precision
     name = store.name(known[0].release, known[0].row)
     assert name is not None
     assert name.text.lower() == "hypertension"
@@ -59,19 +60,14 @@ def test_common_trigrams_are_not_read_whole(index: LexicalIndex, monkeypatch: py
     assert index.search([key], SNOMED, 2) == everything
 
 
-def test_normal_forms_are_kept_beside_the_trigrams(store: ConceptStore) -> None:
-    for system in CODE_SYSTEMS.values():
-        release = store.layers(system)[0]
-        keys = lexical.Keys(release.folder)
-        for row in (1, 2, 17, release.last_row()):
-            assert keys.of(row) == normalise(release.name(row).text[: lexical._LONGEST])
-
-
-@settings(deadline=None)  # the words of the first example are hashed by code that is loaded then
 @given(st.lists(st.text().map(normalise), min_size=1))
-def test_trigrams_are_counted_as_the_vectorizer_does(keys: list[str]) -> None:
-    """Word by word, for speed; a query is counted by the vectorizer itself."""
-    counted, wanted = lexical._counts(keys), lexical._VECTORIZER.transform(keys)
-    assert counted.shape == wanted.shape
-    for part in ("indptr", "indices", "data"):
-        assert np.array_equal(getattr(counted, part), getattr(wanted, part))
+def test_trigrams_are_counted(keys: list[str]) -> None:
+    found = lexical._counts(keys)
+    counted: list[Counter[int]] = [Counter() for _ in keys]
+    for trigram, name, count in zip(found.trigrams.tolist(), found.names.tolist(), found.counts.tolist(), strict=True):
+        counted[name][trigram] += int(count)
+    for key, of_key in zip(keys, counted, strict=True):
+        words = [f" {word} " for word in key.split()]
+        wanted = Counter(word[place : place + 3] for word in words for place in range(len(word) - 2))
+        assert sorted(of_key.values()) == sorted(wanted.values())
+    assert found.trigrams.tolist() == sorted(found.trigrams.tolist())

@@ -9,8 +9,8 @@ import pytest
 from fhir_coder import tables
 from fhir_coder.errors import TableError
 from fhir_coder.linking import opposites
-from fhir_coder.linking.opposites import is_opposite, words_of
-from fhir_coder.terminology.normalise import normalise
+from fhir_coder.linking.opposites import Said
+from fhir_coder.terminology.normalise import content_words, normalise
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,9 @@ from fhir_coder.terminology.normalise import normalise
         ("", "asthma", False),
     ],
 )
-def test_is_opposite(text: str, name: str, expected: bool) -> None:
-    assert is_opposite(words_of(normalise(text)), words_of(normalise(name))) == expected
+def test_is_denied_by(text: str, name: str, expected: bool) -> None:
+    words = normalise(name).split()
+    assert Said(normalise(text)).is_denied_by(content_words(words).union(words)) == expected
 
 
 @pytest.mark.parametrize("row", ["left,", "hypo-,hyper"])

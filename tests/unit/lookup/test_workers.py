@@ -56,5 +56,5 @@ def test_with_a_coder(coder: Coder) -> None:
         ("loinc", "potassium"),
         ("hcpcs", "no such device whatever it may be"),
     ]
-    answers = codes(partial(candidates, coder), coder.settings, questions)
+    answers = codes(partial(candidates, coder.linker), coder.settings, questions)
     assert answers == ["I10", "38341003", "29046", "2823-3", ""]

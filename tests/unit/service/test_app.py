@@ -237,13 +237,17 @@ def test_the_capability_statement_is_valid_and_true(serve: Any) -> None:
     definition = client.get("/fhir/OperationDefinition/code-note").json()
     (rest,) = statement["rest"]
     assert rest["operation"] == [{"name": "code-note", "definition": definition["url"]}]
-    assert {resource["type"] for resource in rest["resource"]} == {
+    written = {each["type"]: each["supportedProfile"] for each in rest["resource"] if "supportedProfile" in each}
+    assert {each["type"] for each in rest["resource"]} - written.keys() == {
         "DocumentReference",
         "OperationDefinition",
         "CodeSystem",
         "ValueSet",
         "ConceptMap",
     }
+    assert not any({"interaction", "operation"} & each.keys() for each in rest["resource"] if each["type"] in written)
+    assert len(written["Condition"]) == len(written["Observation"]) == 2
+    assert {"MedicationStatement", "Device", "DeviceUseStatement", "Provenance"} <= written.keys()
 
 
 def test_hl7v2_is_stored_and_acknowledged(serve: Any) -> None:

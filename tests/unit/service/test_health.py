@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from fhir_coder.errors import QueueFullError
 from fhir_coder.service import health
 from fhir_coder.service.health import Health
 
@@ -25,7 +26,7 @@ def report(service: Any, *, alive: bool = True, away: bool = False) -> tuple[int
 def test_all_is_well(serve: Any) -> None:
     status, told = report(serve(server="http://127.0.0.1:9/fhir"))
     assert (status, told["status"]) == (200, "ready")
-    assert set(told["checks"]) == {"terminology", "database", "disk", "workers", "FHIR server"}
+    assert set(told["checks"]) == {"terminology", "database", "disk", "inbox", "workers", "FHIR server"}
 
 
 def test_a_server_that_is_away_is_no_reason_to_send_nothing(serve: Any) -> None:
@@ -51,21 +52,28 @@ def test_a_database_at_fault(serve: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     service = serve()
 
     class Broken:
+        dialect: Any
+
         def begin(self) -> Any:
             raise OperationalError(CANARY, CANARY, Exception(CANARY))
 
         connect = begin
 
-    queue = SimpleNamespace(engine=Broken(), waiting=Broken().begin)
-    inbox = SimpleNamespace(queue=queue)
+    broken = Broken()
+    broken.dialect = SimpleNamespace(name="sqlite")
+    inbox = SimpleNamespace(queue=SimpleNamespace(engine=broken))
     status, told = Health(service.desk, inbox, None).report()  # type: ignore[arg-type]
     assert (status, told["checks"]["database"]["status"]) == (503, "not ready")
     assert CANARY not in json.dumps(told)
 
 
-def test_a_full_inbox(serve: Any) -> None:
-    service = serve(queue_max_items=1)
-    service.inbox.store("hl7v2", b"x", "1")
+def test_a_full_inbox(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = serve()
+
+    def full() -> None:
+        raise QueueFullError("nothing more is taken in until what waits is done")
+
+    monkeypatch.setattr(service.desk, "require_room", full)
     status, told = report(service)
     assert (status, told["checks"]["inbox"]["status"]) == (503, "not ready")
 
