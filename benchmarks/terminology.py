@@ -36,6 +36,8 @@ from rich.table import Table
 from synthetic import hcpcs, icd10cm, loinc, rxnorm, snomed, umls
 from synthetic.making import SEED, Made, Tick
 
+from fhir_coder.terminology.stored_release import StoredRelease
+
 RELEASES: Mapping[str, Callable[[Path, float, Tick], Made]] = {
     "icd10cm": icd10cm.make,
     "snomed": snomed.make,
@@ -260,10 +262,9 @@ def compare(name: str, made: Made, data: Path) -> list[Path]:
 
 
 def _is_stored(place: Path, code: str, text: str) -> bool:
-    connection = sqlite3.connect(place / "release.sqlite")
-    query = "SELECT name.text FROM name JOIN concept ON concept.id = name.concept WHERE concept.code = ?"
-    texts = {row[0] for row in connection.execute(query, (code,))}
-    connection.close()
+    release = StoredRelease(place)
+    texts = {name.text for name in release.names_of(code)}
+    release.close()
     return text in texts
 
 

@@ -21,8 +21,9 @@ from fhir_coder.settings import Settings
 from fhir_coder.terminal import complain, print_json, print_table
 
 if TYPE_CHECKING:
-    from fhir_coder.delivery.deliver import Deliverer, Effect
+    from fhir_coder.delivery.deliver import Deliverer
     from fhir_coder.delivery.dispatch import Dispatch
+    from fhir_coder.delivery.effect import Effect
     from fhir_coder.delivery.reconcile import Lookup
     from fhir_coder.ingest.intake import Intake
     from fhir_coder.model import CodedNote, Note

@@ -329,8 +329,8 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds between searches for what lost notifications missed, once there is a Subscription; 0: only "
-        "when a notification shows a gap.",
+        description="Seconds between searches for what lost notifications missed, once there is a Subscription; 0: "
+        "only when a notification shows a gap.",
     )
 
     @classmethod

@@ -55,6 +55,8 @@ def fetch(url: str, accept: str, settings: Settings, *, place: str) -> Fetched:
     is_own_server = _allowed(target, settings, place)
     address = _address(target, is_own_server, place)
     access = server_access(settings) if is_own_server else _NOBODY
+    if not _is_of_the_api(target, settings):
+        access = ServerAccess(auth=None, verify=access.verify)
     content_type, raw = _get(target, address, accept, settings, access, place)
     if content_type.split(";")[0].strip().lower() in _FHIR_JSON:
         return _of_json(raw, place)
@@ -119,6 +121,12 @@ def _allowed(url: httpx2.URL, settings: Settings, place: str) -> bool:
         "it is not fetched. Send the text in data",
         place=place,
     )
+
+
+def _is_of_the_api(url: httpx2.URL, settings: Settings) -> bool:
+    """Tell whether the url is below the FHIR server's base: others on its origin are shown no credentials."""
+    base = httpx2.URL(str(settings.server)).path.rstrip("/") if settings.server else ""
+    return url.path.startswith(f"{base}/") and not {"..", "."} & set(url.path.split("/"))
 
 
 def _address(url: httpx2.URL, is_own_server: bool, place: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, Table, select, update
 
 from fhir_coder.delivery.inbox import CODED, INBOX
 from fhir_coder.delivery.outbox import OUTBOX, SENT
 from fhir_coder.delivery.queue import utc_now
+
+_AT_ONCE = 500  # rows
 
 
 def purge(engine: Engine, days: float) -> int:
@@ -16,14 +18,18 @@ def purge(engine: Engine, days: float) -> int:
 
     The rows stay: by the hash in one, a message that is sent again is known. What failed keeps its content.
     """
-    before = utc_now() - timedelta(days=days)
-    purged = 0
-    with engine.begin() as connection:
-        for table, done in ((INBOX, CODED), (OUTBOX, SENT)):
-            old = table.c.changed < before
-            purged += connection.execute(
-                update(table)
-                .where(table.c.state == done, old, table.c.payload.is_not(None))
-                .values(payload=None, patient=None)
-            ).rowcount
+    before, purged = utc_now() - timedelta(days=days), 0
+    for table, done in ((INBOX, CODED), (OUTBOX, SENT)):
+        while count := _purge_some(engine, table, done, before):
+            purged += count
     return purged
+
+
+def _purge_some(engine: Engine, table: Table, done: str, before: datetime) -> int:
+    """Purge a few rows: whoever takes messages in waits no longer than that takes."""
+    rows = table.c
+    old = select(rows.id).where(rows.state == done, rows.changed < before, rows.payload.is_not(None)).limit(_AT_ONCE)
+    with engine.begin() as connection:
+        return connection.execute(
+            update(table).where(rows.id.in_(old.scalar_subquery())).values(payload=None, patient=None)
+        ).rowcount

@@ -117,4 +117,5 @@ def write_dispatch(dispatch: Dispatch) -> bytes:
 def read_dispatch(raw: bytes) -> Dispatch:
     """Return the dispatch that `write_dispatch` wrote."""
     content: dict[str, Any] = orjson.loads(raw)
-    return Dispatch(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
+    return Dispatch(**values)

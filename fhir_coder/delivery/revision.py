@@ -74,7 +74,8 @@ def revise(
     """
     known = {row.identity: row for row in own}
     said = {str(entry.get("fullUrl")) for entry in entries}
-    adoptable = _by_meaning(row for row in (*own, *replaced) if row.state == "standing" and row.identity not in said)
+    stands = ("standing", "left")
+    adoptable = _by_meaning(row for row in (*own, *replaced) if row.state in stands and row.identity not in said)
     steps = [_step(entry, known, adoptable) for entry in entries]
     used = {step.row.identity for step in steps if step.row is not None}
     left = [row for row in (*own, *replaced) if row.identity not in used]
@@ -88,7 +89,10 @@ def _step(entry: Json, known: Mapping[str, Written], adoptable: Mapping[tuple[An
     if row is None:
         said = meaning(entry["resource"])
         found = adoptable.get(said) if said else None
-        return Step(act="adopt", entry=entry, row=found.popleft()) if found else Step(act="new", entry=entry)
+        if not found:
+            return Step(act="new", entry=entry)
+        row = found.popleft()
+        return Step(act="adopt" if row.state == "standing" else "settled", entry=entry, row=row)
     if row.state in ("left", "evidence"):
         return Step(act="settled", entry=entry, row=row)
     if row.type == _PROVENANCE:

@@ -186,7 +186,7 @@ class _Dated:
         return True
 
     def _give_behind(self, stated: Stated, position: int) -> None:
-        if position == len(self._places) or stated.form in ("bare-year", "bare-age"):
+        if position == len(self._places) or stated.form == "bare-year":
             return
         place = self._places[position]
         entity = self._entities[place]
@@ -197,6 +197,8 @@ class _Dated:
         if "other" in roles or len(_WORD.findall(gap)) > _MOST_WORDS_WITH_ROLE:
             return
         role = next(iter(roles)) if len(roles) == 1 else None
+        if stated.form == "bare-age" and role != "deceased":  # "died at 60 of a stroke"
+            return
         name = _attribute(entity, role, stated)
         if name is None or name in self._attributes[place]:
             return

@@ -48,8 +48,9 @@ def capability_statement(
         "rest": [
             {
                 "mode": "server",
-                "documentation": f"$code-note is offered on {levels}, at once or asynchronously (Prefer: respond-async); the "
-                "terminology operations on type level. No resources are stored here. GET /fhir/metadata?mode=terminology lists the code systems.",
+                "documentation": f"$code-note is offered on {levels}, at once or asynchronously (Prefer: "
+                "respond-async); the terminology operations on type level. No resources are stored here. "
+                "GET /fhir/metadata?mode=terminology lists the code systems.",
                 "security": {"description": security},
                 "resource": [
                     {"type": "DocumentReference", "operation": [code_note]},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -37,10 +40,27 @@ from fhir_coder.service.workers import Handle, Workers
 from fhir_coder.settings import Settings
 from fhir_coder.tracing import configure_tracing
 
-# Together less than the 30 seconds after which supervisors kill.
+_log = logging.getLogger(__name__)
+
 _GRACE_SECONDS = 10
 _FINISH_SECONDS = 10
 _GIVE_BACK_SECONDS = 5
+_LONGEST_END = 27.0  # seconds; after 30, supervisors kill
+
+
+def _begin_end(http: uvicorn.Server, workers: Workers | None) -> None:
+    """Take nothing more in, and nothing more in hand. What cannot be finished in time is left: it is in the database."""
+    http.should_exit = True
+    if workers is not None:
+        workers.begin_stop()
+    last = threading.Timer(_LONGEST_END, _end_at_once)
+    last.daemon = True
+    last.start()
+
+
+def _end_at_once() -> None:
+    _log.warning("not all that was in hand could be finished in time; it is taken up at the next start")
+    os._exit(0)
 
 
 class _HttpServer(uvicorn.Server):
@@ -153,7 +173,7 @@ async def _serve(
     http = _HttpServer(http_config(app, settings, _GRACE_SECONDS))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, partial(setattr, http, "should_exit", True))
+        loop.add_signal_handler(number, partial(_begin_end, http, worker))
     if worker is not None:
         worker.start()
     serving = asyncio.create_task(http.serve(sockets=[listener]))

@@ -51,9 +51,11 @@ def upstream_service(desk: Desk, engine: Engine, inbox: Inbox) -> UpstreamServic
         if keeper is None and progress.searched_until() is None:
             return False  # nobody has subscribed: what is on the server is none of our business
         begin(upstream, progress)  # before the Subscription: what happens between them is found
-        if keeper is not None:
-            keeper.keep()
-        sweep.run()
+        try:
+            if keeper is not None:
+                keeper.keep()
+        finally:
+            sweep.run()  # a server that refuses the Subscription can be searched
         return True
 
     sweeper = Sweeper(run, settings.sweep_seconds)

@@ -74,11 +74,15 @@ class Workers:
         """Whether the FHIR server, or the folder, took nothing lately."""
         return self._gate.away
 
+    def begin_stop(self) -> None:
+        """Let what is in hand be the last."""
+        for worker in self._all:
+            worker.begin_stop()
+
     def stop(self, seconds: float) -> bool:
         """Finish what is in hand and end. Return False when that took longer than so many seconds."""
         deadline = time.monotonic() + seconds
-        for worker in self._all:
-            worker.begin_stop()
+        self.begin_stop()
         ended = [worker.stop(max(0.0, deadline - time.monotonic())) for worker in self._all]
         return all(ended)
 

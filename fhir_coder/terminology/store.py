@@ -120,7 +120,8 @@ class ConceptStore:
         for layers in self._of_system.values():
             for release in layers:
                 found |= release.table.may_have(forms, bags)
-        return found.tolist()
+        known: list[bool] = found.tolist()
+        return known
 
     def _names(self, key: str) -> tuple[StoredName, ...]:
         """Return the names with this normal form."""

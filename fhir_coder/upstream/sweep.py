@@ -18,6 +18,7 @@ Take = Callable[[Sequence[Named]], object]
 
 # A server gives a resource its time before others can see it: what is a little older than the newest is listed again.
 _OVERLAP = timedelta(seconds=60)
+_CLOCKS = timedelta(minutes=5)  # by which the server's clock may be ahead of ours
 _PAGE = 100  # documents
 _MOST_PAGES = 10_000  # of one search: a server whose pages never end is not followed for ever
 
@@ -145,9 +146,11 @@ def _updated(resource: Json) -> str | None:
     meta = resource.get("meta")
     value = meta.get("lastUpdated") if isinstance(meta, dict) else None
     try:
-        return instant(value) if isinstance(value, str) else None
+        moment = instant(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    # One from the future, believed, would hide all that comes before it.
+    return moment if moment and _moment(moment) <= datetime.now(UTC) + _CLOCKS else None
 
 
 def _moment(text: str) -> datetime:

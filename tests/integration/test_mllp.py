@@ -162,6 +162,24 @@ def test_after_the_disk_has_room_again_the_message_is_taken(inbox: Inbox, monkey
     assert inbox.counts()["waiting"] == 1
 
 
+def test_a_message_in_parts_is_stored_with_the_last(inbox: Inbox) -> None:
+    whole = message(1).decode()
+    header, body = whole.split("\r", 1)
+    document, text = body.split("OBX", 1)
+    first = f"{header}\r{document}DSC|P1|F\r".encode()
+    second = f"{header.replace('|M1|', '|M2|')}||P1\rOBX{text}".encode()
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frame(first))
+        assert await acknowledgement(reader) == ("AA", "M1")
+        assert inbox.counts()["waiting"] == 0
+        writer.write(frame(second))
+        assert await acknowledgement(reader) == ("AA", "M2")
+
+    talk(inbox, conversation)
+    assert inbox.counts()["waiting"] == 1
+
+
 def test_half_a_frame_is_not_stored(inbox: Inbox) -> None:
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(START + message(1))

@@ -85,6 +85,15 @@ def test_a_listed_server_gets_none(httpserver: HTTPServer, monkeypatch: pytest.M
     assert sent(httpserver) == [None]
 
 
+@pytest.mark.parametrize("path", ["/other/a", "/fhirs/a", "/fhir/%2e%2e/other/a"])
+def test_what_else_the_server_s_origin_serves_gets_none(httpserver: HTTPServer, path: str) -> None:
+    for known in ("/other/a", "/fhirs/a", "/fhir/../other/a"):
+        httpserver.expect_request(known).respond_with_data("HTN", content_type="text/plain")
+    using = settings(httpserver.url_for("/fhir"))
+    assert fetch(f"http://{httpserver.host}:{httpserver.port}{path}", "text/plain", using, place="x").raw == b"HTN"
+    assert sent(httpserver) == [None]
+
+
 def test_a_redirect_takes_none_along(httpserver: HTTPServer) -> None:
     elsewhere = {"Location": "http://127.0.0.1:1/"}
     httpserver.expect_request("/fhir/Binary/7").respond_with_data(status=302, headers=elsewhere)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fhir_coder.delivery.database import open_database
-from fhir_coder.delivery.deliver import Deliverer, Effect
+from fhir_coder.delivery.deliver import Deliverer
 from fhir_coder.delivery.dispatch import dispatch_of
+from fhir_coder.delivery.effect import Effect
 from fhir_coder.fhir.bundle import to_bundle
 from fhir_coder.fhir.checks import check
 from fhir_coder.ingest.hl7v2 import parse

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from fhir_coder.delivery.coding import Coding
@@ -142,3 +142,24 @@ def test_what_is_not_coded_as_the_program_ends_is_left_as_it_was(inbox: Inbox) -
     assert item is not None
     assert item.attempts == 1
     assert issubclass(CodingStoppedError, FhirCoderError)
+
+
+def test_a_disk_that_was_full_loses_nothing(inbox: Inbox, outbox: Outbox) -> None:
+    inbox.store("hl7v2", b"a", "a")
+    pages = [0]
+    engine = inbox.queue.engine
+
+    @event.listens_for(engine, "begin")
+    def limit(connection: Connection) -> None:
+        # SQLite's own limit stands in for the disk: the same error, "database or disk is full". 0 is none.
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages[0] or 1_000_000}")
+
+    pages[0] = 10
+    coding = Coding(inbox, lambda _: Coded(dispatches=[Dispatch(bundle={"x": "x" * 500_000})]), lambda: None)
+    for _ in range(5):
+        with pytest.raises(OperationalError, match="full"):
+            coding.step()
+    assert outbox.counts()["waiting"] == 0
+    pages[0] = 0
+    assert coding.step() == 0.0
+    assert (inbox.counts()["coded"], outbox.counts()["waiting"]) == (1, 1)

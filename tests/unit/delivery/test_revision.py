@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,12 @@ def test_the_replacement_keeps_what_it_says_too() -> None:
     assert acts(steps) == [("adopt", "Condition"), ("new", "Provenance"), ("retract", "Condition")]
     assert steps[0].row is not None
     assert steps[0].row.resource["code"]["text"] == "hypertension"
+
+
+def test_what_a_person_took_over_stays_theirs_in_the_replacement() -> None:
+    (row, _) = rows(entries("hypertension"), document="parent")
+    left = replace(row, state="left")
+    assert acts(revise("d", [], [left], entries("hypertension", "13"), withdrawn=False))[0] == ("settled", "Condition")
 
 
 def test_only_what_stands_is_adopted_once() -> None:

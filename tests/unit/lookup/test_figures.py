@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_coder.lookup.figures import accuracies, speed
+from fhir_coder.lookup.figures import Way, accuracies, speed
 from fhir_coder.lookup.load import Load, Sent
 from fhir_coder.lookup.queries import Kind, Query
-from fhir_coder.lookup.report import accuracy_table, speed_table
+from fhir_coder.lookup.report import accuracy_table, speed_table, ways_table
 
 
 def test_speed() -> None:
@@ -40,6 +40,8 @@ def test_accuracy() -> None:
     assert (misspelt.right, misspelt.answered, misspelt.right_of_answered, misspelt.first) == (0, 0, None, 1 / 2)
     assert (together.kind, together.queries, together.right) == ("all", 5, 1 / 5)
     assert accuracies(queries, answers)[0].first is None
+    nearest = accuracies(queries, answers, ranked, ["1", "", "1", "2", "1"])
+    assert [each.dense_first for each in nearest] == [2 / 3, 1 / 2, 3 / 5]
 
 
 def test_tables() -> None:
@@ -47,3 +49,6 @@ def test_tables() -> None:
     assert speed_table([speed("icd10cm", 7, load, 1), speed("all together", 7, load, 1)]).row_count == 3
     found = accuracies([Query(Kind.EXACT, "snomed", "a", "1")], ["1"], [["1"]])
     assert len(accuracy_table(found).columns) == 8
+    with_baseline = accuracies([Query(Kind.EXACT, "snomed", "a", "1")], ["1"], [["1"]], ["2"])
+    assert len(accuracy_table(with_baseline).columns) == 9
+    assert ways_table([Way("the cascade", 7, 0.5)]).row_count == 1

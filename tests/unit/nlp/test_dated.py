@@ -54,6 +54,7 @@ def _told(coder: Coder, text: str, **more: Any) -> dict[str, dict[str, Any]]:
         # relatives
         ("Family history: Mother had breast cancer at 49.", {"breast cancer": {"onset_age": 49}}),
         ("Family history: Father died of MI at 60.", {"MI": {"deceased_age": 60}}),
+        ("Family history: Father died at 60 of a stroke.", {"stroke": {"deceased_age": 60}}),
         # what is of something else
         ("Pain worsening over the past 2 weeks.", {"Pain": {}}),
         ("No fever since yesterday.", {"fever": {}}),

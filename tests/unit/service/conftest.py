@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.gate import Gate
 from fhir_coder.delivery.inbox import Inbox
@@ -65,10 +66,11 @@ def serve(tmp_path: Path) -> Iterator[Any]:
         coder = TinyCoder(store or ConceptStore([]))
         engine = open_database(settings.data_dir)
         inbox, outbox = Inbox(engine), Outbox(engine)
-        desk = Desk(coder, settings, outbox)  # type: ignore[arg-type]
+        capacity = Capacity(settings, inbox, outbox)
+        desk = Desk(coder, settings, outbox, capacity=capacity)  # type: ignore[arg-type]
         sender = Worker("sending", Sending(outbox, desk.send, Gate()).step, outbox.queue.bell)
         sender.start()
-        receiver = Receiver(inbox, lambda: None, settings, desk.metrics)
+        receiver = Receiver(inbox, lambda: None, settings, desk.metrics, capacity)
         client = TestClient(create_app(desk, receiver, inbox, None), raise_server_exceptions=True)
         service = SimpleNamespace(
             client=client, coder=coder, desk=desk, inbox=inbox, outbox=outbox, receiver=receiver, sender=sender

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.delivery.outbox import Outbox
-from fhir_coder.errors import SettingsError
+from fhir_coder.errors import DeliveryError, SettingsError
 from fhir_coder.service.desk import Desk
 from fhir_coder.service.upstream_service import UpstreamService, upstream_service
 from fhir_coder.settings import Settings
@@ -55,6 +56,16 @@ def test_with_one_it_is_made_kept_and_what_it_missed_is_found(tmp_path: Path, mo
         "POST Subscription",
         "GET DocumentReference",
     ]
+    assert made.inbox.counts()["waiting"] == 1
+
+
+def test_a_server_that_refuses_the_subscription_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = "http://coder.example.org/fhir/subscription"
+    made = Made(tmp_path, monkeypatch, subscribe="rest-hook", subscription_endpoint=endpoint)
+    made.server.add(document("d1"))
+    made.server.answers = [lambda request: httpx2.Response(422) if request.method == "POST" else None]
+    with pytest.raises(DeliveryError, match="422"):
+        made.sweep()
     assert made.inbox.counts()["waiting"] == 1
 
 

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
         weight_type=quantization.QuantType.QInt8,
         op_types_to_quantize=["MatMul"],
     )
-    tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="pad"))
+    tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token=WORDS[0]))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     return tmp_path

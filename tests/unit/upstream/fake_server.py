@@ -12,7 +12,7 @@ import httpx2
 from fhir_coder.upstream.rest import Upstream
 
 BASE = "http://fhir.example.org/fhir"
-DATE = "Sun, 01 Mar 2026 10:00:00 GMT"
+DATE = "Fri, 01 Mar 2024 10:00:00 GMT"
 
 
 class FakeServer:
@@ -69,7 +69,7 @@ def bundle(*resources: dict[str, Any], following: str | None = None, **elements:
     return {"resourceType": "Bundle", "type": "searchset", "entry": entries, "link": links, **elements}
 
 
-def document(identifier: str, version: str = "1", updated: str = "2026-03-01T10:00:00.000Z") -> dict[str, Any]:
+def document(identifier: str, version: str = "1", updated: str = "2024-03-01T10:00:00.000Z") -> dict[str, Any]:
     """Return a DocumentReference as a search for ids gives it."""
     meta = {"versionId": version, "lastUpdated": updated}
     return {"resourceType": "DocumentReference", "id": identifier, "meta": meta}

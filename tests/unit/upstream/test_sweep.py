@@ -15,7 +15,7 @@ from fhir_coder.upstream.progress import Progress
 from fhir_coder.upstream.sweep import Sweep, begin, instant
 from tests.unit.upstream.fake_server import BASE, FakeServer, bundle, document, parameters, said
 
-SINCE = "2026-03-01T09:00:00.000+00:00"
+SINCE = "2024-03-01T09:00:00.000+00:00"
 
 
 class Swept:
@@ -44,9 +44,9 @@ def swept(tmp_path: Path) -> Swept:
 
 def test_the_first_search_is_from_now_by_the_servers_clock(tmp_path: Path) -> None:
     made = Swept(FakeServer(), tmp_path)
-    assert begin(made.upstream, made.progress) == "2026-03-01T10:00:00.000+00:00"
+    assert begin(made.upstream, made.progress) == "2024-03-01T10:00:00.000+00:00"
     made.sweep.run()
-    assert parameters(made.server.requests[-1])["_lastUpdated"] == "ge2026-03-01T09:59:00.000Z"  # and a little before
+    assert parameters(made.server.requests[-1])["_lastUpdated"] == "ge2024-03-01T09:59:00.000Z"  # and a little before
 
 
 def test_since_goes_before_what_was_searched(swept: Swept) -> None:
@@ -55,12 +55,18 @@ def test_since_goes_before_what_was_searched(swept: Swept) -> None:
 
 
 def test_pages_are_followed_and_the_time_is_remembered(swept: Swept) -> None:
-    later = document("d2", updated="2026-03-01T12:00:00+01:00")
+    later = document("d2", updated="2024-03-01T12:00:00+01:00")
     pages = {"1": bundle(document("d1"), following=f"{BASE}?page=2"), "2": bundle(later, document("d3", "4"))}
     swept.server.answers = [lambda request: said(pages[parameters(request).get("page", "1")])]
     assert swept.sweep.run() == 3
     assert swept.found == [Named(id="d1", version="1"), Named(id="d2", version="1"), Named(id="d3", version="4")]
-    assert swept.progress.searched_until() == "2026-03-01T11:00:00.000+00:00"
+    assert swept.progress.searched_until() == "2024-03-01T11:00:00.000+00:00"
+
+
+def test_a_document_from_the_future_hides_nothing(swept: Swept) -> None:
+    swept.server.answers = [lambda _: said(bundle(document("d1"), document("d2", updated="2999-01-01T00:00:00Z")))]
+    assert swept.sweep.run() == 2
+    assert swept.progress.searched_until() == "2024-03-01T10:00:00.000+00:00"
 
 
 def test_a_relative_next_page_is_followed(swept: Swept) -> None:
@@ -178,9 +184,9 @@ def test_a_subscription_that_was_removed_is_forgotten(swept: Swept) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2026-03-01", "2026-03-01T00:00:00.000+00:00"),
-        ("2026-03-01T08:00:00Z", "2026-03-01T08:00:00.000+00:00"),
-        ("2026-03-01T08:00:00+02:00", "2026-03-01T06:00:00.000+00:00"),
+        ("2024-03-01", "2024-03-01T00:00:00.000+00:00"),
+        ("2024-03-01T08:00:00Z", "2024-03-01T08:00:00.000+00:00"),
+        ("2024-03-01T08:00:00+02:00", "2024-03-01T06:00:00.000+00:00"),
     ],
 )
 def test_instant(text: str, expected: str) -> None:
