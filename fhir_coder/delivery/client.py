@@ -36,6 +36,7 @@ _SUBJECTS: Mapping[str, str] = {
     "Observation": "subject",
     "DocumentReference": "subject",
     "Device": "patient",
+    "DeviceUseStatement": "subject",
     "FamilyMemberHistory": "patient",
     "AllergyIntolerance": "patient",
 }

@@ -19,6 +19,8 @@ State = Literal["standing", "retracted", "left", "evidence"]
 """standing: as we wrote it. retracted: entered in error. left: somebody else changed it, so it is theirs now.
 evidence: a resource of somebody else's to which the document was added as evidence."""
 
+_AT_ONCE = 500  # identities in one statement
+
 _WRITTEN = Table(
     "written",
     METADATA,
@@ -84,20 +86,25 @@ class Ledger:
         self._engine = engine
 
     def rows(self, target: str, documents: Iterable[str]) -> list[Written]:
-        """Return what these documents gave, in the order of the documents and then of writing."""
+        """Return what these documents gave, in the order of the documents."""
         wanted = list(dict.fromkeys(documents))
+        if not wanted:
+            return []
         with self._reading() as connection:
             statement = select(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.document.in_(wanted))
-            found = connection.execute(statement.order_by(_WRITTEN.c.identity)).mappings().all()
+            # Sorted below: to sort by its key, SQLite would go through all that was ever written.
+            found = connection.execute(statement).mappings().all()
         made = [
             Written(**{name: value for name, value in row.items() if name not in ("target", "changed")})
             for row in found
         ]
-        return sorted(made, key=lambda row: wanted.index(row.document))
+        return sorted(made, key=lambda row: (wanted.index(row.document), row.identity))
 
     def documents(self, target: str, names: Iterable[str]) -> list[str]:
         """Return the identities of the documents that are known by any of the names; a name may be an identity."""
         wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return []
         with self._reading() as connection:
             statement = select(_NAMES.c.document).where(_NAMES.c.target == target, _NAMES.c.name.in_(wanted))
             known = connection.execute(statement.order_by(_NAMES.c.document)).scalars().all()
@@ -157,8 +164,9 @@ class Ledger:
         made = [_values(target, row) for row in rows]
         gone = [*forgotten, *(row["identity"] for row in made)]
         with self._engine.begin() as connection:
-            for identity in gone:
-                connection.execute(delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity == identity))
+            for start in range(0, len(gone), _AT_ONCE):
+                some = gone[start : start + _AT_ONCE]
+                connection.execute(delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity.in_(some)))
             if made:
                 connection.execute(_WRITTEN.insert(), made)
             if names is not None:

@@ -62,7 +62,9 @@ def to_bundle(coded: CodedNote, *, ai_security_label: bool = True, recorded: dat
 
 
 def _derived(coded: CodedNote, note: Note, source: Source) -> list[Json]:
-    found = [(fact.identity(source.identity), fact) for fact in facts(coded.entities, note.text)]
+    # A medication refers to Conditions, which stand before it: a Bundle may be sent in parts.
+    known = sorted(facts(coded.entities, note.text), key=lambda fact: fact.kind == "MedicationStatement")
+    found = [(fact.identity(source.identity), fact) for fact in known]
     conditions = {
         span: full_url(identity) for identity, fact in found if fact.kind == "Condition" for span in fact.spans
     }

@@ -68,7 +68,10 @@ def accuracy_table(accuracies: Sequence[Accuracy]) -> Table:
         " Ranked: in this process, before abstention." if is_ranked else ""
     )
     if has_baseline:
-        table.caption += " Dense only: the code of the nearest vector of the same encoder."
+        table.caption += (
+            " Dense only: the code of the nearest vector of the same encoder; brands, index terms and "
+            "ICD-10-CM codes with a seventh character have none."
+        )
     table.caption_justify = "left"
     return table
 

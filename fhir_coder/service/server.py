@@ -49,7 +49,7 @@ _LONGEST_END = 27.0  # seconds; after 30, supervisors kill
 
 
 def _begin_end(http: uvicorn.Server, workers: Workers | None) -> None:
-    """Take nothing more in, and nothing more in hand. What cannot be finished in time is left: it is in the database."""
+    """Take nothing more in, and nothing more in hand. What cannot be finished in time stays in the database."""
     http.should_exit = True
     if workers is not None:
         workers.begin_stop()

@@ -91,7 +91,8 @@ def _meets(entity: Json, wanted: Json) -> bool:
     same_type = entity["type"] == wanted["type"] or {entity["type"], wanted["type"]} <= PROBLEMS
     same_assertion = all(entity["assertion"][name] == wanted[name] for name in ASSERTED)
     codes = {coding["system"]: coding["code"] for coding in entity["codings"]}
-    return same_type and same_assertion and wanted.get("codes", {}).items() <= codes.items()
+    same_attributes = wanted.get("attributes", {}).items() <= entity["attributes"].items()
+    return same_type and same_assertion and same_attributes and wanted.get("codes", {}).items() <= codes.items()
 
 
 def _shortcoming(name: str, coded: Json, wanted: Json) -> str | None:

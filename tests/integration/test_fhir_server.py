@@ -26,6 +26,7 @@ TYPES = (
     "MedicationStatement",
     "Observation",
     "Device",
+    "DeviceUseStatement",
     "FamilyMemberHistory",
     "AllergyIntolerance",
     "Provenance",
@@ -62,12 +63,13 @@ def test_all_resources_meet_their_profiles(fhir_server: Any, coded_note: CodedNo
         "MedicationStatement": 3,
         "Observation": 13,
         "Device": 1,
+        "DeviceUseStatement": 1,
         "FamilyMemberHistory": 1,
         "AllergyIntolerance": 1,
         "Provenance": 1,
     }
     claimed = [profile for each in bundle["entry"] for profile in each["resource"].get("meta", {}).get("profile", ())]
-    assert len(claimed) == 3 + 3 + 13 + 1
+    assert len(claimed) == 2 * (1 + 3 + 3 + 13 + 1 + 1 + 1) + 1 + 1  # two each; of a relative's and Provenance one
 
 
 def test_a_note_without_a_date_meets_the_profiles_too(fhir_server: Any, coded_note: CodedNote) -> None:

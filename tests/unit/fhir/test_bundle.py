@@ -733,7 +733,7 @@ def test_what_a_medication_is_taken_for(make_entity: Any, make_note: Any) -> Non
     coded = replace(make_note(metformin, diabetes, pain), relations=tuple(related))
     bundle = to_bundle(coded)
     check(bundle)
-    statement, condition = bundle["entry"][0]["resource"], bundle["entry"][1]
+    condition, statement = bundle["entry"][0], bundle["entry"][1]["resource"]  # what is referred to stands before
     assert statement["reasonReference"] == [{"reference": condition["fullUrl"]}]
     assert [each["text"] for each in statement["reasonCode"]] == ["pain"]
 
@@ -741,7 +741,7 @@ def test_what_a_medication_is_taken_for(make_entity: Any, make_note: Any) -> Non
 def test_an_unsure_reason_is_none(make_entity: Any, make_note: Any) -> None:
     metformin, diabetes = make_entity("metformin", DRUG, code="6809"), make_entity("T2DM", at=20, code="44054006")
     unsure = Relation(subject=metformin, predicate="TREATS", object=diabetes, score=0.4)
-    statement = resources(replace(make_note(metformin, diabetes), relations=(unsure,)))[0]
+    statement = resources(replace(make_note(metformin, diabetes), relations=(unsure,)))[1]
     assert "reasonReference" not in statement
 
 
