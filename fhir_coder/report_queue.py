@@ -17,7 +17,7 @@ def status_table(status: Status) -> RenderableType:
     """Return how much is in the queues, and below it the latest that failed."""
     counts = Table(header_style="bold")
     counts.add_column("")
-    for column in ("Waiting", "tried again later", "in hand", "MB", "Oldest", "Coded / sent", "Failed"):
+    for column in ("Waiting", "Tried again later", "In hand", "MB", "Oldest", "Coded / sent", "Failed"):
         counts.add_column(column, justify="right")
     counts.add_row("Inbox: to be coded", *_counted(status.inbox))
     counts.add_row("Outbox: to be delivered", *_counted(status.outbox))

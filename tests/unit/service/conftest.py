@@ -82,6 +82,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
     for service in started:
         service.client.close()
         service.sender.stop()
+        service.desk.close()
         service.inbox.close()
         service.outbox.close()
         service.outbox.queue.engine.dispose()
