@@ -10,9 +10,9 @@ nor have some short names of LOINC. Each of these three kinds counts as much as 
 half of the descriptions (by a hash of the text), and everything that is printed is measured on the other half, beside
 the scores as the stages give them.
 
---write fits on both halves and writes mappings/calibration.csv and mappings/coding/thresholds.csv; a threshold is the
-least score, not below 0.75 (of drugs, 0.8), from which on at most one code in twenty is wrong. --out: where the
-diagram goes.
+--write writes mappings/calibration.csv, with curves fitted on both halves, and mappings/coding/thresholds.csv: a
+threshold is the least score, not below 0.75 (of drugs, 0.8), from which on at most one code in twenty of the other half
+is wrong. --out: where the diagram goes.
 """
 
 from __future__ import annotations
@@ -362,8 +362,7 @@ def main() -> None:
     for_fit = [each for each in found if each.asked.is_for_fit]
     held_out = [each for each in found if not each.asked.is_for_fit]
     if given.write:
-        curves = fitted(found)
-        write(curves, chosen_thresholds(curves, found), found)
+        write(fitted(found), chosen_thresholds(fitted(for_fit), held_out), found)
     curves = fitted(for_fit)
     for table in tables(curves, held_out):
         Console(width=120).print(table)

@@ -82,10 +82,13 @@ def gold(path: Path) -> list[tuple[str, str]]:
         lines = document.splitlines()
         text = "\n".join(line.split("|", 2)[2] for line in lines if re.match(r"\d+\|[ta]\|", line))
         meant = {each.short: text[each.start : each.end] for each in definitions(text)}
-        for cells in (line.split("\t") for line in lines):
-            if len(cells) == 6 and cells[4] in _DISEASES and cells[5] != "-1" and not re.search(r"[|+,;]", cells[5]):
-                found.append((_written_out(cells[3], meant), _omim(cells[5])))
+        rows = (line.split("\t") for line in lines)
+        found += [(_written_out(cells[3], meant), _omim(cells[5])) for cells in rows if _is_one_disease(cells)]
     return found
+
+
+def _is_one_disease(cells: Sequence[str]) -> bool:
+    return len(cells) == 6 and cells[4] in _DISEASES and cells[5] != "-1" and not re.search(r"[|+,;]", cells[5])
 
 
 def _written_out(mention: str, meant: Mapping[str, str]) -> str:

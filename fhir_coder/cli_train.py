@@ -116,6 +116,9 @@ def encoder(
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 15.0,
     rate: Annotated[float, typer.Option(min=1e-7, max=1e-1, help="Learning rate.")] = 1e-4,
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the weights to start from in those that are exported.")
+    ] = 0.5,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many batches.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
     untrained: Annotated[bool, typer.Option("--untrained", help="Only export the base, as int8.")] = False,
@@ -142,7 +145,7 @@ def encoder(
         files=names or (),
         base=base or minilm_folder(),
         out=out,
-        recipe=Recipe(minutes=minutes, rate=rate, steps=steps, threads=threads),
+        recipe=Recipe(minutes=minutes, rate=rate, kept=keep, steps=steps, threads=threads),
         is_trained=not untrained,
     )
     with Progress(console=Console(stderr=True)) as progress:

@@ -37,6 +37,7 @@ class Recipe:
     temperature: float = 0.05
     decay: float = 0.01
     warm_up: float = 0.05  # of the time
+    kept: float = 0.5  # share of the weights it began with in the weights it ends with
     seed: int = 20261122
     threads: int = 2
 
@@ -74,6 +75,7 @@ class Aligner:
         if len(groups) < 2 * _RUN:
             raise TrainingError(f"only {len(groups)} concepts have two names: too few to train on")
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        begun_with = [weight.detach().clone() for weight in weights]
         optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=recipe.decay, fused=True)
         self.model.train()
         begun, step, done, smooth = time.monotonic(), 0, 0.0, 0.0
@@ -93,6 +95,10 @@ class Aligner:
             advance(done, step, smooth)
             if done >= 1:
                 break
+        with torch.no_grad():
+            # Half way between both knows the new and has not forgotten the old (Wortsman 2022, WiSE-FT).
+            for weight, before in zip(weights, begun_with, strict=True):
+                weight.lerp_(before, recipe.kept)
         self.model.eval()
         return step
 

@@ -91,9 +91,9 @@ def _add_slice(elements: list[Json], change: Json, parent: str, name: str) -> in
     added = {key: value for key, value in deepcopy(elements[sliced]).items() if key not in ("slicing", "mustSupport")}
     last = max(i for i, each in enumerate(elements) if re.match(re.escape(root) + r"(?:[.:]|$)", each["id"]))
     copies = [each | {"id": each["id"].replace(root, change["id"], 1)} for each in children]
-    for type_ in change.get("type", ()):
-        if type_["code"] == "Extension" and "profile" in type_:  # by which the peer tells the slices apart
-            copies.append(_url(change, type_["profile"][0]))
+    # The peer tells slices of extensions apart by their url.
+    extensions = [each for each in change.get("type", ()) if each["code"] == "Extension" and "profile" in each]
+    copies += [_url(change, each["profile"][0]) for each in extensions]
     elements[last + 1 : last + 1] = [added | {"id": change["id"]}, *copies]
     return last + 1
 
