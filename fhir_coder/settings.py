@@ -227,13 +227,14 @@ class Settings(BaseSettings):
 
     preliminary: Literal["code", "wait"] = Field(
         default="code",
-        description="What is delivered of a preliminary note: what it says, marked as preliminary where FHIR has a mark, "
-        "or the document alone until it is final.",
+        description="What is delivered of a preliminary note: what it says, marked as preliminary where FHIR has a "
+        "mark, or the document alone until it is final.",
     )
     enrich: Literal["off", "evidence", "all"] = Field(
         default="evidence",
-        description="What is added to the FHIR server's chart where others wrote it: nothing; to a Condition that a note "
-        "tells too, the note as evidence, instead of a second Condition; or also codes to entries with words only.",
+        description="What is added to the FHIR server's chart where others wrote it: nothing; to a Condition that a "
+        "note tells too, the note as evidence, instead of a second Condition; or also codes to entries with words "
+        "only.",
     )
     out: Path | None = Field(default=None, description="Folder that receives the coded resources as NDJSON.")
     server: HttpUrl | None = Field(default=None, description="Base URL of the FHIR server that receives the resources.")
@@ -292,7 +293,8 @@ class Settings(BaseSettings):
     queue_min_free_bytes: int = Field(
         default=500_000_000,
         ge=0,
-        description="Free space on the disk of an SQLite database below which nothing is taken in, with the same effect.",
+        description="Free space on the disk of an SQLite database below which nothing is taken in, with the same "
+        "effect.",
     )
     queue_retention_days: float = Field(
         default=7.0, ge=0, description="Days after which the content of messages that are done is removed."
