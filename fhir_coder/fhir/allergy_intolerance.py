@@ -23,7 +23,7 @@ from fhir_coder.fhir.elements import (
     subject,
     words,
 )
-from fhir_coder.fhir.facts import Fact
+from fhir_coder.fhir.facts import Fact, allergy_status
 from fhir_coder.fhir.times import best_stated, choice
 from fhir_coder.model import Entity, EntityType
 from fhir_coder.tables import read_table, split
@@ -49,8 +49,7 @@ def allergy_intolerance(fact: Fact, source: Source) -> Json:
         "identifier": identifier(fact.identity(source.identity)),
         "clinicalStatus": fixed(_CLINICAL, "active", "Active"),
         "verificationStatus": fixed(_VERIFICATION, "unconfirmed", "Unconfirmed"),
-        # The codes of anything but a medication are those of a problem, not of a substance.
-        "code": concept(entity) if entity.type is EntityType.MEDICATION else {"text": words(entity.text)},
+        "code": _code(entity),
         "patient": subject(source),
         **encounter(source),
         **choice("onset", best_stated(fact.mentions, "onset"), "onset"),
@@ -63,6 +62,12 @@ def allergy_intolerance(fact: Fact, source: Source) -> Json:
     if any((severity := _severity(each)) and severity.criticality == "high" for each in fact.reactions):
         resource["criticality"] = "high"
     return resource
+
+
+def _code(entity: Entity) -> Json:
+    """Return the code: of the substance, or of the allergy to it; those of any other problem say something else."""
+    names_it = entity.type is EntityType.MEDICATION or allergy_status(entity) is not None
+    return concept(entity) if names_it else {"text": words(entity.text)}
 
 
 def _reaction(entity: Entity) -> Json:
@@ -82,6 +87,9 @@ def _severity(entity: Entity) -> Severity | None:
 
 def _category(entity: Entity) -> str | None:
     """Return what kind of substance it is, where that is known."""
+    status = allergy_status(entity)
+    if status is not None:
+        return status.category or None
     return _allergens().get(
         words(entity.text).casefold(), "medication" if entity.type is EntityType.MEDICATION else None
     )

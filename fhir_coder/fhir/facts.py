@@ -8,13 +8,16 @@ the patient's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cache
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from fhir_coder.fhir.elements import best_codings, words
 from fhir_coder.fhir.identity import digest
-from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType
+from fhir_coder.model import ICD10CM, PROBLEM_TYPES, TEST_TYPES, Entity, EntityType
+from fhir_coder.tables import read_table
 
 Kind = Literal["Condition", "MedicationStatement", "Observation", "Device", "FamilyMemberHistory", "AllergyIntolerance"]
 Status = Literal["present", "possible", "historical", "hypothetical"]
@@ -74,24 +77,28 @@ def facts(entities: Iterable[Entity], text: str) -> list[Fact]:
     """Return the facts that are to be written, in the order of their first mention; `text` is the note's."""
     groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]] = {}
     ordered = sorted(entities, key=lambda each: (each.start, each.end))
+    bracketed = _in_brackets(ordered, text)
     for entity in ordered:
         kind = kind_of(entity)
-        if kind is None:
+        if kind is None or (entity.start, entity.end) in bracketed:
             continue
         status = status_of(entity)
         if status in _WRITTEN[kind]:
             groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
     _join_sides(groups)
     found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
-    return sorted(_with_reactions(found, ordered, text), key=lambda fact: fact.entity.start)
+    return sorted(_with_reactions(found, ordered, bracketed, text), key=lambda fact: fact.entity.start)
 
 
-def _with_reactions(found: list[Fact], ordered: list[Entity], text: str) -> list[Fact]:
+def _with_reactions(
+    found: list[Fact], ordered: list[Entity], bracketed: frozenset[tuple[int, int]], text: str
+) -> list[Fact]:
     """Add to the allergies what the substances did: "penicillin (hives, swelling)", "hives to penicillin"."""
     reactions: dict[tuple[int, int], dict[str, Entity]] = {}
     substance: Entity | None = None  # of the reaction before
     for position, entity in enumerate(ordered):
-        if not entity.attributes.get("reaction") or entity.assertion.experiencer != "patient":
+        is_reaction = entity.attributes.get("reaction") or (entity.start, entity.end) in bracketed
+        if not is_reaction or entity.assertion.experiencer != "patient":
             continue
         before = ordered[position - 1] if position else None
         behind = ordered[position + 1] if position + 1 < len(ordered) else None
@@ -138,6 +145,17 @@ def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Ent
                 there.sort(key=lambda each: (not each.attributes.get("laterality"), each.start))
 
 
+def _in_brackets(ordered: Sequence[Entity], text: str) -> frozenset[tuple[int, int]]:
+    """Return the spans of problems in brackets right behind an allergy: "allergic to penicillin (hives)"."""
+    return frozenset(
+        (behind.start, behind.end)
+        for before, behind in pairwise(ordered)
+        if behind.type in PROBLEM_TYPES
+        and text[before.end : behind.start].strip() == "("
+        and kind_of(before) == "AllergyIntolerance"
+    )
+
+
 def kind_of(entity: Entity) -> Kind | None:
     """Return the resource type that the entity becomes, or None when it is not written."""
     if entity.assertion.negated or entity.assertion.experiencer == "other":
@@ -173,7 +191,28 @@ def status_of(entity: Entity) -> Status:
 
 def _is_allergy(entity: Entity) -> bool:
     in_list = entity.section == "allergies" and entity.type is EntityType.MEDICATION
-    return in_list or entity.attributes.get("allergy") is True
+    return in_list or entity.attributes.get("allergy") is True or allergy_status(entity) is not None
+
+
+class AllergyStatus(NamedTuple):
+    """What a code of ICD-10-CM that states an allergy says of the substance."""
+
+    code: str  # the code, or what the codes begin with
+    category: str  # of AllergyIntolerance, or ""
+
+
+def allergy_status(entity: Entity) -> AllergyStatus | None:
+    """Return what the entity's code of ICD-10-CM says, where it states an allergy ("penicillin allergy")."""
+    chosen = entity.coding(ICD10CM)
+    if chosen is None or entity.type not in PROBLEM_TYPES:
+        return None
+    return next((status for status in _allergy_statuses() if chosen.code.startswith(status.code)), None)
+
+
+@cache
+def _allergy_statuses() -> tuple[AllergyStatus, ...]:
+    rows = read_table("allergy_status.csv", ("code", "category", "means"))
+    return tuple(AllergyStatus(row["code"], row["category"]) for row in rows)
 
 
 def _has_value(entity: Entity) -> bool:

@@ -8,8 +8,9 @@ and by what must not happen in a note: that "absence of edema" becomes one thing
   or has another code and the recogniser is not sure. Abstracts are annotated more coarsely ("heart block" of "complete
   heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
-  what is said of a problem ("severe pain"), or that joins a clinical name to another one or goes on behind it in no way
-  that names do. What leads to a problem ("absence of": mappings/problem_leads.csv) never is a part of it.
+  what is said of a problem ("severe pain"), that ends with a date ("metformin 3/2024"), or that joins a clinical name to
+  another one or goes on behind it in no way that names do. What leads to a problem ("absence of":
+  mappings/problem_leads.csv) never is a part of it.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
 - What only one of them finds is kept; but a problem that the dictionary names, and SNOMED CT does not, is left out
   where the recogniser is sure that there is nothing (of such names in abstracts one in five was right), and a span
@@ -41,6 +42,7 @@ _LONGEST_NUMBER = 12
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
 _LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
+_DATED = re2.compile(r"^\s+\(?(?:\d{1,2}/\d{1,4}(?:/\d{2,4})?|(?:19|20)\d\d)\W*$")  # "metformin 3/2024"
 _GOES_ON = re2.compile(r"(?i)^\s+(?:of|in)\b")
 _ENOUGH = 0.5  # to be an entity that has no name
 _SURE, _SURE_OF_ABBREVIATION, _UNSURE = 0.9, 0.98, 0.8
@@ -177,6 +179,8 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
         is_coded = any(name.concept.system != HPO for name in sense.names)
         return _is_clinical(sense) or (is_coded and span.score < _UNSURE)
     before, behind = text[span.start : mention.start], text[mention.end : span.end]
+    if not before and sense.names and _DATED.match(behind):
+        return True
     if _SEPARATOR.search(before) or _SEPARATOR.search(behind) or sense.type is EntityType.DEVICE:  # "uses cane"
         return True
     if before and not behind and sense.type in PROBLEM_TYPES and _attributes().issuperset(before.lower().split()):

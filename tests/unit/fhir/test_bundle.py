@@ -382,6 +382,23 @@ def test_reactions_of_an_allergy(make_entity: Any, make_note: Any) -> None:
     assert "criticality" not in sulfa
 
 
+def test_a_problem_whose_code_states_an_allergy_is_one(make_entity: Any, make_note: Any) -> None:
+    """ "Allergic to PCN (anaphylaxis)" is no disease that the patient has, nor is what the drug did once."""
+    text = "Allergic to PCN (anaphylaxis)"
+    stated = make_entity("Allergic to PCN", at=0, code="Z88.0", system=ICD10CM)
+    reaction = make_entity("anaphylaxis", at=text.index("ana"), code="39579001")
+    allergy = only(make_note(stated, reaction, text=text))
+    assert allergy["resourceType"] == "AllergyIntolerance"
+    assert (code(allergy["code"]), allergy["category"]) == ("Z88.0", ["medication"])
+    assert [each["manifestation"][0]["text"] for each in allergy["reaction"]] == ["anaphylaxis"]
+
+
+def test_an_allergy_of_a_relative_is_not_the_patients(make_entity: Any, make_note: Any) -> None:
+    family = Assertion(experiencer="family")
+    stated = make_entity("penicillin allergy", code="Z88.0", system=ICD10CM, assertion=family, relative="mother")
+    assert only(make_note(stated))["resourceType"] == "FamilyMemberHistory"
+
+
 def test_no_known_allergies_and_reactions_are_not_written(make_entity: Any, make_note: Any) -> None:
     none_known = make_entity("penicillin", DRUG, section="allergies", assertion=NEGATED)
     reaction = make_entity("hives", EntityType.SYMPTOM, section="allergies")

@@ -87,6 +87,20 @@ def test_a_longer_name_that_has_a_code_says_more(store: ConceptStore) -> None:
     assert _merged(text, [_named(text, text, DISEASE, HPO)], spans, store) == [("heart block", DISEASE)]
 
 
+@pytest.mark.parametrize(
+    ("text", "wins"),
+    [
+        ("metformin 3/2024", True),
+        ("metformin 2019", True),
+        ("metformin (1/5/24)", True),
+        ("metformin 70/30 mix", False),
+    ],
+)
+def test_a_date_is_no_part_of_a_name(store: ConceptStore, text: str, wins: bool) -> None:
+    found = _merged(text, [_named(text, "metformin", MEDICATION)], [_span(text, text, MEDICATION)], store)
+    assert (found[0][0] == "metformin") is wins
+
+
 def test_a_name_that_covers_several_spans_is_one_thing(store: ConceptStore) -> None:
     text = "back pain"
     spans = [_span(text, "back", EntityType.ANATOMY), _span(text, "pain", SYMPTOM)]
