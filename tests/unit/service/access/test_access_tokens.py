@@ -24,6 +24,16 @@ from tests.unit.service.access.conftest import AUDIENCE, Issuer
 READ = Need("DocumentReference", "r")
 
 
+class _FromNow(int):
+    """Seconds from the moment at which the test runs, which may be long after it was collected."""
+
+
+def _now(claims: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: int(time.time()) + value if isinstance(value, _FromNow) else value for name, value in claims.items()
+    }
+
+
 @pytest.fixture
 def tokens(issuer: Issuer) -> AccessTokens:
     """What checks tokens."""
@@ -45,12 +55,12 @@ def test_a_good_token(issuer: Issuer, tokens: AccessTokens, key: str) -> None:
         {"aud": ["https://other.example.org", AUDIENCE]},
         {"scope": None, "scp": ["system/DocumentReference.rs"]},
         {"scope": None, "scp": "system/DocumentReference.read"},
-        {"exp": int(time.time()) - 10},  # clocks differ
+        {"exp": _FromNow(-10)},  # clocks differ
         {"nbf": None, "iat": None, "client_id": None},
     ],
 )
 def test_tokens_that_issuers_differ_in(issuer: Issuer, tokens: AccessTokens, changed: dict[str, Any]) -> None:
-    assert tokens.caller(issuer.token(**changed)).scopes.grant(READ)
+    assert tokens.caller(issuer.token(**_now(changed))).scopes.grant(READ)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +76,21 @@ def test_tokens_that_issuers_differ_in(issuer: Issuer, tokens: AccessTokens, cha
         {"iss": "https://other.example.org"},
         {"iss": None},
         {"iss": ["x"]},
-        {"exp": int(time.time()) - 60},
+        {"exp": _FromNow(-60)},
         {"exp": None},
         {"exp": "tomorrow"},
         {"exp": True},
         {"exp": 1e400},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": _FromNow(600)},
         {"nbf": "now"},
-        {"iat": int(time.time()) + 600},
+        {"iat": _FromNow(600)},
         {"sub": None, "client_id": None},
         {"sub": 7},
     ],
 )
 def test_claims_that_are_not_accepted(issuer: Issuer, tokens: AccessTokens, changed: dict[str, Any]) -> None:
     with pytest.raises(AccessError):
-        tokens.caller(issuer.token(**changed))
+        tokens.caller(issuer.token(**_now(changed)))
 
 
 @pytest.mark.parametrize(
