@@ -29,9 +29,7 @@ class _FromNow(int):
 
 
 def _now(claims: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: int(time.time()) + value if isinstance(value, _FromNow) else value for name, value in claims.items()
-    }
+    return {name: int(time.time()) + value if isinstance(value, _FromNow) else value for name, value in claims.items()}
 
 
 @pytest.fixture
