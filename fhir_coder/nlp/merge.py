@@ -8,8 +8,8 @@ and by what must not happen in a note: that "absence of edema" becomes one thing
   or has another code and the recogniser is not sure. Abstracts are annotated more coarsely ("heart block" of "complete
   heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
-  what is said of a problem ("severe pain"), that ends with a date ("metformin 3/2024"), or that joins a clinical name to
-  another one or goes on behind it in no way that names do. What leads to a problem ("absence of":
+  what is said of a problem ("severe pain"), that ends with a date ("metformin 3/2024"), or that joins a clinical name
+  to another one or goes on behind it in no way that names do. What leads to a problem ("absence of":
   mappings/problem_leads.csv) never is a part of it.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
 - What only one of them finds is kept; but a problem that the dictionary names, and SNOMED CT does not, is left out
