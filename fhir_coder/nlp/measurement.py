@@ -40,7 +40,9 @@ _BETWEEN = (
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,7}(?:\.\d{1,4})?|\.\d{1,4}"
 _COMPARATOR = r"[<>]=?|≤|≥|(?:less|greater|more) than"
 _QUANTITY = re2.compile(rf"{_BETWEEN}(?P<from>from\s+)?(?P<comparator>{_COMPARATOR})?\s*(?P<number>{_NUMBER})")
-_PRESSURE = re2.compile(rf"{_BETWEEN}(?P<systolic>\d{{2,3}})\s*(?:/|over)\s*(?P<diastolic>\d{{2,3}})\b(?P<rest>)")
+_PRESSURE = re2.compile(
+    rf"(?i){_BETWEEN}(?P<systolic>\d{{2,3}})\s*(?:/|over)\s*(?P<diastolic>\d{{2,3}})(?:mm\s?\[?hg\b\]?|\b)(?P<rest>)"
+)
 _FINDING = re2.compile(
     rf"(?i){_BETWEEN}(?:for )?(?P<finding>(?:weakly |strongly )?(?:positive|reactive)|negative"
     rf"|non-?reactive|trace|undetectable"

@@ -37,6 +37,8 @@ _BARE = re.compile(
     r"(?=\t| {2,}\S|(?-i: +(?!(?:of|and|or|is|was|to|for|in|on|with)\b)(?:[A-Z]?[a-z]{3}|\d))))(?P<colon>)",
     re.MULTILINE,
 )
+# A line that tells of the patient anew, after the end of a sentence: what stood behind a title on one line is over.
+_NARRATIVE = re.compile(r"(?<=[.!?;])[ \t]*\r?\n[ \t]*(?=(?:The[ \t]+)?(?:Pt|Patient|PT)\b[ \t]+[a-z])")
 _NAMES_OF_TESTS = frozenset({"imaging", "vital_signs"})  # within a line "CXR:" is a result among others
 _WORD = re.compile(r"[a-z0-9]+")
 _CATEGORIES = frozenset(
@@ -61,10 +63,23 @@ def find_sections(text: str) -> tuple[Section, ...]:
     sections = [Section(category=None, title="", start=0, body_start=0, end=starts[0])] if starts[0] else []
     for start, end in pairwise(starts):
         category, title_end, body_start = spans[start]
+        over = _end_of_line_section(text, body_start, end)
         sections.append(
-            Section(category=category, title=text[start:title_end], start=start, body_start=body_start, end=end)
+            Section(category=category, title=text[start:title_end], start=start, body_start=body_start, end=over)
         )
+        if over < end:
+            sections.append(Section(category=None, title="", start=over, body_start=over, end=end))
     return tuple(sections)
+
+
+def _end_of_line_section(text: str, body_start: int, end: int) -> int:
+    """Return where a section whose body begins beside its title ends: before a line that tells of the patient anew.
+
+    "PMH: s/p CABG 2018.\nPt reports chest pain": the pain is not of the past.
+    """
+    first_line = text[body_start : text.find("\n", body_start, end) if "\n" in text[body_start:end] else end]
+    narrative = _NARRATIVE.search(text, body_start, end) if first_line.strip() else None
+    return narrative.end() if narrative else end
 
 
 class SectionFinder:

@@ -72,6 +72,7 @@ def _said(entity: Entity) -> str:
         # Over.
         ("History of stroke.", "stroke O"),
         ("s/p appendectomy", "appendectomy O"),
+        ("s/p appendectomy 2018, diabetes", "appendectomy O; diabetes"),
         ("Status post hip fracture.", "hip fracture O"),
         ("Hx of gout.", "gout O"),
         ("Remote history of seizures.", "seizures O"),

@@ -78,6 +78,8 @@ def test_the_unit_follows_from_the_value(text: str, unit: str) -> None:
     [
         ("BP 148/92", (148, 92)),
         ("BP: 148 / 92 mmHg", (148, 92)),
+        ("BP 148/92mmHg,", (148, 92)),
+        ("BP 148/92mm[Hg]", (148, 92)),
         ("BP 148 over 92", (148, 92)),
         ("BP was 148/92", (148, 92)),
         ("BP 92/148", None),

@@ -20,6 +20,10 @@ def _categories(text: str) -> list[str | None]:
         ("fever", [None]),
         ("PMH: asthma", ["past_medical_history"]),
         ("Hello\nPMH: asthma\nMeds: aspirin", [None, "past_medical_history", "medications"]),
+        # A title with its text beside it holds until a sentence ends and a line tells of the patient anew.
+        ("PMH: asthma.\nPt reports pain.\nMeds: aspirin", ["past_medical_history", None, "medications"]),
+        ("PMH: asthma,\nPt reports gout", ["past_medical_history"]),
+        ("PMH:\nThe patient has asthma.\nPatient had gout.", ["past_medical_history"]),
         ("FAMILY HISTORY\nasthma", ["family_history"]),
         ("1. Allergies: none", [None, "allergies"]),
         ("**Assessment and Plan:** rest", [None, "assessment_plan"]),
