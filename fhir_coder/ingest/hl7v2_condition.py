@@ -18,6 +18,11 @@ _IDENTITY_LENGTH = 40  # hex digits, 160 bits
 _DISPLAYS = {"confirmed": "Confirmed", "provisional": "Provisional", "entered-in-error": "Entered in Error"}
 
 
+def states_diagnosis(message: Message) -> bool:
+    """Whether `diagnosis_entries` would return any."""
+    return any(_what(message, dg1) and _system(message, dg1) for dg1 in message.all("DG1"))
+
+
 def diagnosis_entries(message: Message, case: Case) -> tuple[Json, ...]:
     """Return the Conditions of all DG1, and the Practitioners who made the diagnoses."""
     found = [_diagnosis(message, segment, case) for segment in message.all("DG1")]
@@ -30,9 +35,9 @@ def diagnosis_entries(message: Message, case: Case) -> tuple[Json, ...]:
 
 def _diagnosis(message: Message, dg1: Segment, case: Case) -> tuple[Json | None, tuple[Person, ...]]:
     what = _what(message, dg1)
-    identifier = _identifier(message, dg1, case, what)
-    if not what or not identifier.get("system"):
+    if not what or not _system(message, dg1):
         return None, ()
+    identifier = _identifier(message, dg1, case, what)
     asserters = people(message, dg1, 16)[:1]
     withdrawn = mapped("DG1-21", message.at(dg1, 21))
     kind = mapped("DG1-6", message.at(dg1, 6))
@@ -65,6 +70,12 @@ def _what(message: Message, dg1: Segment) -> Json:
         found = {"coding": [filled({"system": system, "code": code(value), "display": message.at(dg1, 3, 2)})], **found}
     words = message.at(dg1, 4)
     return {**found, "text": words} if words else found
+
+
+def _system(message: Message, dg1: Segment) -> str | None:
+    """The authority of what a diagnosis is known by: that of DG1-20, else the sender."""
+    stated = ei(message, dg1, 20)
+    return stated.get("system") if stated else sender(message)
 
 
 def _identifier(message: Message, dg1: Segment, case: Case, what: Json) -> Json:

@@ -11,15 +11,21 @@ from typing import Literal
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, Segment
-from fhir_coder.ingest.hl7v2_condition import diagnosis_entries
-from fhir_coder.ingest.hl7v2_document import Case, Told
+from fhir_coder.ingest.hl7v2_condition import diagnosis_entries, states_diagnosis
+from fhir_coder.ingest.hl7v2_document import Case, Told, note_of
 from fhir_coder.ingest.hl7v2_encounter import stay_of
-from fhir_coder.ingest.hl7v2_patient import merged_entry, patient_entry
+from fhir_coder.ingest.hl7v2_patient import (
+    merged_entry,
+    merged_identifiers,
+    patient_entry,
+    patient_identifiers,
+    patient_url,
+)
 from fhir_coder.ingest.hl7v2_tables import Kind, kind_of
 from fhir_coder.ingest.hl7v2_types import Json
-from fhir_coder.ingest.mdm import note_from_document
-from fhir_coder.ingest.orders import note_from_comments
-from fhir_coder.ingest.oru import notes_from_results
+from fhir_coder.ingest.mdm import told_in_document
+from fhir_coder.ingest.orders import told_in_comments
+from fhir_coder.ingest.oru import told_in_results
 from fhir_coder.model import Note
 from fhir_coder.settings import Settings
 
@@ -40,22 +46,42 @@ class Content:
     unread: tuple[InputError, ...] = ()  # parts that gave no text, though others did
 
 
-def read_message(message: Message, settings: Settings, *, follow: bool = True) -> Content:
-    """Return what the message holds. For `follow` see `hl7v2_data.read_pointer`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What was found by looking at the part of a message that is about one patient: it is taken, and not mapped yet."""
+
+    message: Message
+    kind: Kind
+    identifiers: list[Json]  # of the patient
+    merged: list[Json]  # identifiers of the patient who is merged into this one
+    told: Told
+    has_records: bool
+
+
+def read_message(message: Message, settings: Settings) -> Content:
+    """Return what the message holds, with the documents behind its pointers.
 
     Raises `UnsupportedError` for a message type that is not read, and for a note in a form that is not read, and
     `InputError`, with the field as its place, for what is missing or wrong.
     """
-    kind = kind_of_message(message)
-    if message.value("DSC", 1):
-        raise InputError("the message goes on in another one, which is missing", place="DSC-1", code="incomplete")
-    parts = [_read(part, kind, settings, follow=follow) for part in _patients(message)]
+    parts = [_mapped(part, settings) for part in _look(message, settings, follow=True)]
     return Content(
         notes=tuple(note for part in parts for note in part.notes),
         records=tuple(record for part in parts for record in part.records),
         remark="" if any(part.notes for part in parts) else parts[0].remark,
         unread=tuple(error for part in parts for error in part.unread),
     )
+
+
+def patient_of_message(message: Message, settings: Settings) -> str | None:
+    """Return the URL of the patient the message is about, None when nothing comes of it.
+
+    Raises what `read_message` does, by the same look at the message, which it does not map: that takes most of the
+    time. No pointer (RP) is followed.
+    """
+    parts = _look(message, settings, follow=False)
+    about = [part for part in parts if part.told.documents] or [part for part in parts if part.has_records]
+    return patient_url(about[0].identifiers) if about else None
 
 
 def kind_of_message(message: Message) -> Kind:
@@ -85,39 +111,62 @@ def _patients(message: Message) -> Iterator[Message]:
         yield Message(message.delimiters, message.charset, (*head, *message.segments[start:end]))
 
 
-def _read(message: Message, kind: Kind, settings: Settings, *, follow: bool) -> Content:
+def _look(message: Message, settings: Settings, *, follow: bool) -> list[_Looked]:
+    """Look at the message for each patient, and raise whatever it is refused for: what comes later raises nothing.
+
+    For `follow` see `hl7v2_data.read_pointer`.
+    """
+    kind = kind_of_message(message)
+    if message.value("DSC", 1):
+        raise InputError("the message goes on in another one, which is missing", place="DSC-1", code="incomplete")
+    return [_look_at_one(part, kind, settings, follow=follow) for part in _patients(message)]
+
+
+def _look_at_one(message: Message, kind: Kind, settings: Settings, *, follow: bool) -> _Looked:
+    identifiers, merged, told = patient_identifiers(message), list[Json](), Told()
     if kind.reader == "merge":
-        return _merge(message, settings)
-    # Only messages of admission are the source for patient and stay; all others leave alone what is there.
-    is_source = kind.reader == "admission"
-    write: Literal["create", "update"] = "update" if is_source and settings.hl7v2_adt == "update" else "create"
-    patient = patient_entry(message, write)
-    case = Case(patient=patient, stay=stay_of(message, patient["fullUrl"], status=kind.encounter, write=write))
-    told = _told(message, kind, case, settings, follow=follow)
-    diagnoses = diagnosis_entries(message, case)
-    if not (told.notes or diagnoses or is_source) and told.unread:
-        raise told.unread[0]
-    return Content(
-        notes=told.notes,
-        records=(*case.entries, *diagnoses) if is_source or diagnoses else (),
-        remark="" if told.notes else _REMARKS[kind.reader],
-        unread=told.unread,
+        merged = merged_identifiers(message, patient_url(identifiers))
+        has_records = settings.hl7v2_adt != "create"
+    else:
+        told = _told(message, kind, settings, follow=follow)
+        has_records = kind.reader == "admission" or states_diagnosis(message)
+        if told.unread and not (told.documents or has_records):
+            raise told.unread[0]
+    return _Looked(
+        message=message, kind=kind, identifiers=identifiers, merged=merged, told=told, has_records=has_records
     )
 
 
-def _told(message: Message, kind: Kind, case: Case, settings: Settings, *, follow: bool) -> Told:
+def _told(message: Message, kind: Kind, settings: Settings, *, follow: bool) -> Told:
     if kind.reader == "results":
-        return notes_from_results(message, case, settings, follow=follow)
+        return told_in_results(message, settings, follow=follow)
     if kind.reader == "document":
-        return note_from_document(message, kind, case, settings, follow=follow)
-    return note_from_comments(message, case, settings, follow=follow)
+        return told_in_document(message, kind, settings, follow=follow)
+    return told_in_comments(message, settings, follow=follow)
 
 
-def _merge(message: Message, settings: Settings) -> Content:
-    survivor = patient_entry(message)
-    merged = merged_entry(message, survivor)
-    if settings.hl7v2_adt == "create":
+def _mapped(part: _Looked, settings: Settings) -> Content:
+    if part.kind.reader == "merge":
+        return _merge(part)
+    message, kind = part.message, part.kind
+    # Only messages of admission are the source for patient and stay; all others leave alone what is there.
+    is_source = kind.reader == "admission"
+    write: Literal["create", "update"] = "update" if is_source and settings.hl7v2_adt == "update" else "create"
+    patient = patient_entry(message, part.identifiers, write)
+    case = Case(patient=patient, stay=stay_of(message, patient["fullUrl"], status=kind.encounter, write=write))
+    return Content(
+        notes=tuple(note_of(case, document()) for document in part.told.documents),
+        records=(*case.entries, *diagnosis_entries(message, case)) if part.has_records else (),
+        remark="" if part.told.documents else _REMARKS[kind.reader],
+        unread=part.told.unread,
+    )
+
+
+def _merge(part: _Looked) -> Content:
+    if not part.has_records:
         return Content(remark="the setting hl7v2_adt leaves merged patients to the server's own")
+    survivor = patient_entry(part.message, part.identifiers)
+    merged = merged_entry(part.message, part.merged, survivor["fullUrl"])
     return Content(records=(survivor, merged), remark=_REMARKS["merge"])
 
 

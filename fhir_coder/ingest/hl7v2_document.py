@@ -6,6 +6,7 @@ Source: HL7 Version 2 to FHIR guide 1.0.0 (TXA and OBR segment maps), https://hl
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -60,15 +61,20 @@ class Document:
     authenticator: Person | None = None
     related: tuple[Json, ...] = ()  # identifiers of what it answers: an order
     is_written: bool = True  # whether there is to be a DocumentReference of it
+    is_status_alone: bool = False  # only `doc_status` is told, of a document that came before
     replaces: tuple[Json, ...] = ()  # identifiers of the documents whose place it takes
     elements: Json = field(default_factory=dict)  # further elements of the DocumentReference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a message says in words: its notes, and why some of it could not be read."""
+    """What a message says in words, and why some of it could not be read.
 
-    notes: tuple[Note, ...] = ()
+    All that a message may be refused for is looked at by then. The documents are mapped when they are called for,
+    which raises nothing: a message that is only to be acknowledged is not mapped.
+    """
+
+    documents: tuple[Callable[[], Document], ...] = ()
     unread: tuple[InputError, ...] = ()
 
 
@@ -99,6 +105,7 @@ def note_of(case: Case, document: Document) -> Note:
         context=(*case.entries, *practitioners, made) if document.is_written else case.entries,
         replaces=tuple(_url(each) for each in document.replaces if each.get("system")),
         withdrawn=withdrawn or document.status == "superseded",
+        is_status_alone=document.is_status_alone,
         passed_over=tuple(PassedOver(place=error.place, reason=str(error)) for error in document.unread),
     )
 

@@ -6,6 +6,7 @@ Source: HL7 v2.5.1 and v2.8, chapter 2, sections 2.5.4 (delimiters) and 2.7 (esc
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +45,13 @@ def unescape(raw: str, delimiters: Delimiters, charset: str) -> str:
 
 def escape(text: str, delimiters: Delimiters) -> str:
     r"""Return `text` so that it stands as one subcomponent; line ends become \.br\."""
+    if text.isalnum():  # most of what is echoed in an acknowledgement
+        return text
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_escapes(delimiters))
+
+
+@lru_cache(maxsize=8)
+def _escapes(delimiters: Delimiters) -> Mapping[int, str]:
     mark = delimiters.escape
     sequences = {
         mark: "E",
@@ -53,8 +61,7 @@ def escape(text: str, delimiters: Delimiters) -> str:
         delimiters.repetition: "R",
         "\n": ".br",
     }
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.translate({ord(character): f"{mark}{code}{mark}" for character, code in sequences.items()})
+    return {ord(character): f"{mark}{code}{mark}" for character, code in sequences.items()}
 
 
 @lru_cache(maxsize=8)

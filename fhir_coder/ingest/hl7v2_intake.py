@@ -8,7 +8,7 @@ from dataclasses import replace
 from fhir_coder.errors import InputError, SettingsError
 from fhir_coder.ingest.hl7v2 import Message, parse
 from fhir_coder.ingest.hl7v2_batch import require_whole_batch, split_messages
-from fhir_coder.ingest.hl7v2_content import Content, read_message
+from fhir_coder.ingest.hl7v2_content import Content, patient_of_message, read_message
 from fhir_coder.ingest.hl7v2_structure import require_structure
 from fhir_coder.ingest.hl7v2_tables import mapped
 from fhir_coder.ingest.hl7v2_unmapped import unmapped_fields
@@ -44,15 +44,26 @@ def require_default_charset(settings: Settings) -> None:
         )
 
 
-def read_raw(raw: bytes, settings: Settings, *, follow: bool = True) -> tuple[Message, Content]:
-    """Return a message and what it holds. Raises `InputError` for what is missing, wrong or not read.
+def read_raw(raw: bytes, settings: Settings) -> tuple[Message, Content]:
+    """Return a message and what it holds. Raises `InputError` for what is missing, wrong or not read."""
+    message = _parsed(raw, settings)
+    return message, read_message(message, settings)
 
-    Without `follow` no pointer (RP) is followed: what is to be acknowledged at once does not wait for other servers.
+
+def look_at_raw(raw: bytes, settings: Settings) -> tuple[Message, str | None]:
+    """Return a message and the URL of its patient, for one that is to be acknowledged at once and read later.
+
+    Raises what `read_raw` does, but follows no pointer (RP): the sender does not wait for other servers.
     """
+    message = _parsed(raw, settings)
+    return message, patient_of_message(message, settings)
+
+
+def _parsed(raw: bytes, settings: Settings) -> Message:
     message = parse(raw, settings.hl7v2_charset)
     if settings.hl7v2_validation == "refuse":
         require_structure(message)
-    return message, read_message(message, settings, follow=follow)
+    return message
 
 
 def _intakes(name: str, message: Message, content: Content) -> Iterator[Intake]:

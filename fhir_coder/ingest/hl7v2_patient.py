@@ -13,18 +13,29 @@ from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_tables import mapped
 from fhir_coder.ingest.hl7v2_time import to_date, to_datetime
 from fhir_coder.ingest.hl7v2_types import Json, addresses, cx, entry, filled, instant, names, sender_zone
+from fhir_coder.ingest.identified import identified_url
 
 # Where the identifier stands: PID-3; before v2.3 also in PID-2 (external) and PID-4 (alternate).
 _IDENTIFIERS = (3, 2, 4)
 
 
-def patient_entry(message: Message, write: Literal["create", "update"] = "create") -> Json:
-    """Return the Patient of PID-3/5/7/8/11/29/30. Raises `InputError` (place PID-3) when PID-3 identifies nobody."""
-    pid = message.first("PID")
-    identifiers = _identifiers(message, pid, _IDENTIFIERS)
+def patient_identifiers(message: Message) -> list[Json]:
+    """Return the Identifiers of PID-3. Raises `InputError` (place PID-3) when it identifies nobody."""
+    identifiers = _identifiers(message, message.first("PID"), _IDENTIFIERS)
     if not identifiers:
         raise InputError("the message names no patient; give an identifier in PID-3", place="PID-3", code="required")
     _require_authority(identifiers[0], "PID-3.4")
+    return identifiers
+
+
+def patient_url(identifiers: list[Json]) -> str:
+    """Return the fullUrl of the Patient that has these Identifiers; the first decides."""
+    return identified_url("Patient", identifiers[0]["system"], identifiers[0]["value"])
+
+
+def patient_entry(message: Message, identifiers: list[Json], write: Literal["create", "update"] = "create") -> Json:
+    """Return the Patient of PID-5/7/8/11/29/30 who has these Identifiers (`patient_identifiers`)."""
+    pid = message.first("PID")
     gender = mapped("PID-8", message.at(pid, 8).upper())
     resource = {
         "resourceType": "Patient",
@@ -38,29 +49,29 @@ def patient_entry(message: Message, write: Literal["create", "update"] = "create
     return entry(filled(resource), identifiers[0], write)
 
 
-def merged_entry(message: Message, survivor: Json) -> Json:
-    """Return the Patient of MRG-1, no longer active and replaced by `survivor` (an entry).
-
-    Raises `InputError` (place MRG-1) when MRG names nobody, or the survivor itself.
-    """
-    mrg = message.first("MRG")
-    identifiers = _identifiers(message, mrg, (1,))
+def merged_identifiers(message: Message, survivor: str) -> list[Json]:
+    """Return the Identifiers of MRG-1. Raises `InputError` (place MRG-1) when it names nobody, or `survivor`."""
+    identifiers = _identifiers(message, message.first("MRG"), (1,))
     if not identifiers:
         raise InputError(
             "the message does not name the patient that is merged; give it in MRG-1", place="MRG-1", code="required"
         )
     _require_authority(identifiers[0], "MRG-1.4")
+    if patient_url(identifiers) == survivor:
+        raise InputError("the patient in MRG-1 is the one in PID-3; give the other one", place="MRG-1", code="value")
+    return identifiers
+
+
+def merged_entry(message: Message, identifiers: list[Json], survivor: str) -> Json:
+    """Return the Patient of MRG-1 (`merged_identifiers`), no longer active and replaced by `survivor`."""
     resource = {
         "resourceType": "Patient",
         "identifier": identifiers,
         "active": False,
-        "name": names(message, mrg, 7),
-        "link": [{"other": {"reference": survivor["fullUrl"]}, "type": "replaced-by"}],
+        "name": names(message, message.first("MRG"), 7),
+        "link": [{"other": {"reference": survivor}, "type": "replaced-by"}],
     }
-    merged = entry({name: value for name, value in resource.items() if value != []}, identifiers[0], "update")
-    if merged["fullUrl"] == survivor["fullUrl"]:
-        raise InputError("the patient in MRG-1 is the one in PID-3; give the other one", place="MRG-1", code="value")
-    return merged
+    return entry({name: value for name, value in resource.items() if value != []}, identifiers[0], "update")
 
 
 def _identifiers(message: Message, segment: Segment | None, fields: tuple[int, ...]) -> list[Json]:

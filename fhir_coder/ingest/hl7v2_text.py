@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fhir_coder.attachments.extracted import Extracted
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, Segment
 from fhir_coder.ingest.hl7v2_data import Data, read_data, read_pointer
@@ -76,13 +75,16 @@ def read_text(
     )
 
 
-def as_document(lines: Iterable[Line]) -> Extracted:
-    """Return the lines as one text, with the place in the message where each part of it stood."""
-    texts: list[str] = []
+def text_of(lines: Iterable[Line]) -> str:
+    """Return the lines as one text."""
+    return "\n".join([line.text for line in lines])
+
+
+def origins_of(lines: Iterable[Line]) -> tuple[Origin, ...]:
+    """Return the place in the message where each part of the text of these lines stood."""
     spans: list[tuple[str, int, int]] = []
     at = 0
     for text, place, inner in lines:
-        texts.append(text)
         if inner:
             spans += ((each.place, at + each.start, at + each.end) for each in inner)
         elif spans and spans[-1][0] == place:  # repetitions of one field
@@ -90,9 +92,7 @@ def as_document(lines: Iterable[Line]) -> Extracted:
         elif text:
             spans.append((place, at, at + len(text)))
         at += len(text) + 1
-    return Extracted(
-        text="\n".join(texts), origins=tuple(Origin(start=start, end=end, place=place) for place, start, end in spans)
-    )
+    return tuple(Origin(start=start, end=end, place=place) for place, start, end in spans)
 
 
 def _lines(values: Sequence[_Value], title: str) -> Iterator[Line]:

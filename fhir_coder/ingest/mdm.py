@@ -5,14 +5,14 @@ Source: HL7 v2.5.1, chapter 9, and the HL7 Version 2 to FHIR guide 1.0.0 (TXA se
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
-from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
+from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Document, Told, message_identifier, with_system
 from fhir_coder.ingest.hl7v2_practitioner import people
 from fhir_coder.ingest.hl7v2_tables import Kind, code_system, mapped
-from fhir_coder.ingest.hl7v2_text import as_document, read_text
+from fhir_coder.ingest.hl7v2_text import MessageText, origins_of, read_text, text_of
 from fhir_coder.ingest.hl7v2_types import Json, code, ei, filled, first_time, present
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC
@@ -22,10 +22,10 @@ _DOCUMENT_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0270"
 _UNKNOWN = {"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK", "display": "unknown"}
 
 
-def note_from_document(message: Message, kind: Kind, case: Case, settings: Settings, *, follow: bool) -> Told:
-    """Return the note of an MDM message; none when it only announces a document and holds no OBX (T01, T03...).
+def told_in_document(message: Message, kind: Kind, settings: Settings, *, follow: bool) -> Told:
+    """Return the document of an MDM message; none when it only announces a document and holds no OBX (T01, T03...).
 
-    A document that is taken back (T11, or TXA-19 is CA) is a note without text.
+    A document that is taken back (T11, or TXA-19 is CA) has no text.
 
     Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
@@ -39,21 +39,30 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
     has_content = any(segment.name in ("OBX", "NTE") for segment in message.segments)
     if not has_content and status != WITHDRAWN:
         if _announces(message):
-            return _status_alone(message, txa, case)
+            return _status_alone(message, txa)
         raise InputError("the message has no OBX segment; send the text in OBX-5", place="OBX", code="required")
     found = read_text(message, message.segments, settings, follow=follow)
     if not found.lines and found.unread and status != WITHDRAWN:
         return Told(unread=found.unread)
+    identifier, text = _identifier(message, txa), text_of(found.lines)
+    text = clean_text(text, settings, place="OBX-5") if text.strip() or status != WITHDRAWN else ""
+    return Told(
+        documents=(partial(_document, message, txa, kind, status, identifier, text, found),), unread=found.unread
+    )
+
+
+def _document(
+    message: Message, txa: Segment, kind: Kind, status: str, identifier: Json, text: str, found: MessageText
+) -> Document:
     parent = ei(message, txa, 13)
     completion = mapped("TXA-17", message.at(txa, 17))
     authenticators = people(message, txa, 10)
     msh = message.first("MSH")
-    said = as_document(found.lines)
-    document = Document(
-        identifier=_identifier(message, txa),
+    return Document(
+        identifier=identifier,
         write=kind.write if status != WITHDRAWN else "withdraw",
-        text=clean_text(said.text, settings, place="OBX-5") if said.text.strip() or status != WITHDRAWN else "",
-        origins=said.origins,
+        text=text,
+        origins=origins_of(found.lines),
         attachments=found.attachments,
         unread=found.unread,
         type=_type(message, txa),
@@ -66,23 +75,24 @@ def note_from_document(message: Message, kind: Kind, case: Case, settings: Setti
         replaces=(parent,) if parent and kind.relation == "replaces" else (),
         elements=_elements(message, txa, kind.relation),
     )
-    return Told(notes=(note_of(case, document),), unread=found.unread)
 
 
-def _status_alone(message: Message, txa: Segment, case: Case) -> Told:
+def _status_alone(message: Message, txa: Segment) -> Told:
     """A change of status (T03), which is about the text that came before; other announcements say nothing yet."""
     completion = mapped("TXA-17", message.at(txa, 17))
     if message.value("MSH", 9, 2) != "T03" or completion is None:
         return Told()
-    document = Document(
+    document = partial(
+        Document,
         identifier=_identifier(message, txa),
         write="update",
         text="",
         is_written=False,
+        is_status_alone=True,
         type=_type(message, txa),
         doc_status=completion.code,
     )
-    return Told(notes=(replace(note_of(case, document), is_status_alone=True),))
+    return Told(documents=(document,))
 
 
 def _announces(message: Message) -> bool:

@@ -6,12 +6,13 @@ Source: HL7 v2.5.1, chapters 4 (orders) and 11 (referrals), sections 4.5.3 (OBR)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
-from fhir_coder.ingest.hl7v2_document import Case, Document, Told, message_identifier, note_of
+from fhir_coder.ingest.hl7v2_document import Document, Told, message_identifier
 from fhir_coder.ingest.hl7v2_practitioner import people
-from fhir_coder.ingest.hl7v2_text import Line, as_document, read_text
+from fhir_coder.ingest.hl7v2_text import Line, MessageText, origins_of, read_text, text_of
 from fhir_coder.ingest.hl7v2_types import Json, concept, first_time
 from fhir_coder.ingest.text import clean_text
 from fhir_coder.model import LOINC
@@ -21,8 +22,8 @@ _NOTE = {"coding": [{"system": LOINC, "code": "34109-9", "display": "Note"}]}
 _REFERRAL = {"coding": [{"system": LOINC, "code": "57133-1", "display": "Referral note"}]}
 
 
-def note_from_comments(message: Message, case: Case, settings: Settings, *, follow: bool) -> Told:
-    """Return one note of all that the message says in words; none when it says nothing.
+def told_in_comments(message: Message, settings: Settings, *, follow: bool) -> Told:
+    """Return one document of all that the message says in words; none when it says nothing.
 
     Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
@@ -32,28 +33,33 @@ def note_from_comments(message: Message, case: Case, settings: Settings, *, foll
     for head, content in _parts(message):
         title = concept(message, head, 4).get("text", "") if head is not None else ""
         found = read_text(message, content, settings, title=title, follow=follow)
-        said = request_lines(message, head) + found.lines
-        if any(line.text.strip() for line in said):
-            lines += (*heading(title, head), *said)
+        said_here = request_lines(message, head) + found.lines
+        if any(line.text.strip() for line in said_here):
+            lines += (*heading(title, head), *said_here)
         attachments += found.attachments
         unread += found.unread
     if not lines:
         return Told(unread=tuple(unread))
+    identifier = message_identifier(message, "MSH-4")
+    text = clean_text(text_of(lines), settings, place="NTE-3")
+    said = MessageText(lines=tuple(lines), attachments=tuple(attachments), unread=tuple(unread))
+    return Told(documents=(partial(_document, message, identifier, text, said),), unread=said.unread)
+
+
+def _document(message: Message, identifier: Json, text: str, said: MessageText) -> Document:
     times = [(message.first("ORC"), 9), (message.first("EVN"), 2), (message.first("MSH"), 7)]
-    written = as_document(lines)
-    document = Document(
-        identifier=message_identifier(message, "MSH-4"),
+    return Document(
+        identifier=identifier,
         write="create",
-        text=clean_text(written.text, settings, place="NTE-3"),
-        origins=written.origins,
-        attachments=tuple(attachments),
-        unread=tuple(unread),
+        text=text,
+        origins=origins_of(said.lines),
+        attachments=said.attachments,
+        unread=said.unread,
         type=dict(_REFERRAL if message.first("RF1") else _NOTE),
         date=first_time(message, times),
         written=first_time(message, times),
         authors=people(message, message.first("ORC"), 12)[:1],
     )
-    return Told(notes=(note_of(case, document),), unread=tuple(unread))
 
 
 def heading(title: str, obr: Segment | None) -> tuple[Line, ...]:

@@ -6,14 +6,16 @@ Source: HL7 v2.5.1, sections 7.3.1 (ORU) and 7.4.1 (OBR), and the HL7 Version 2 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from fhir_coder.errors import InputError
 from fhir_coder.ingest.hl7v2 import Message, Segment
-from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Case, Document, Told, message_identifier, note_of, with_system
+from fhir_coder.ingest.hl7v2_document import WITHDRAWN, Document, Told, message_identifier, with_system
 from fhir_coder.ingest.hl7v2_practitioner import people_in_subcomponents
 from fhir_coder.ingest.hl7v2_tables import mapped
-from fhir_coder.ingest.hl7v2_text import MessageText, as_document, read_text
+from fhir_coder.ingest.hl7v2_text import MessageText, origins_of, read_text, text_of
 from fhir_coder.ingest.hl7v2_types import Json, concept, ei, filled, first_time
 from fhir_coder.ingest.orders import heading, request_lines
 from fhir_coder.ingest.text import clean_text
@@ -32,12 +34,12 @@ class _Report:
     content: tuple[Segment, ...]
 
 
-def notes_from_results(message: Message, case: Case, settings: Settings, *, follow: bool) -> Told:
-    """Return a note for each report that says something.
+def told_in_results(message: Message, settings: Settings, *, follow: bool) -> Told:
+    """Return a document for each report that says something, or is cancelled.
 
     Raises `InputError`, with the field as its place, for what is missing or wrong.
     """
-    notes = []
+    documents: list[Callable[[], Document]] = []
     known: Counter[str] = Counter()
     unread: list[InputError] = []
     for number, report in enumerate(_reports(message), start=1):
@@ -45,30 +47,34 @@ def notes_from_results(message: Message, case: Case, settings: Settings, *, foll
         found = read_text(message, report.content, settings, title=title, follow=follow)
         unread += found.unread
         if not found.is_blank or _is_cancelled(message, report):
-            document = _document(message, report, number, title, found, settings)
-            known[document.identifier["value"]] += 1
-            notes.append(note_of(case, _told_apart(document, known[document.identifier["value"]])))
-    return Told(notes=tuple(notes), unread=tuple(unread))
+            identifier, filler = _identifier(message, report, number)
+            known[identifier["value"]] += 1
+            identifier = _told_apart(identifier, known[identifier["value"]])
+            lines = (*heading(title, report.request), *request_lines(message, report.request), *found.lines)
+            # One that is cancelled and says nothing takes back what it gave.
+            text = "" if found.is_blank else clean_text(text_of(lines), settings, place="OBX-5")
+            said = MessageText(lines=lines, attachments=found.attachments, unread=found.unread)
+            documents.append(partial(_document, message, report, title, identifier, filler, text, said))
+    return Told(documents=tuple(documents), unread=tuple(unread))
 
 
 def _document(
-    message: Message, report: _Report, number: int, title: str, found: MessageText, settings: Settings
+    message: Message, report: _Report, title: str, identifier: Json, filler: Json, text: str, said: MessageText
 ) -> Document:
+    """The document of a report, whose text is "" when the report itself says nothing; `said` has its title too."""
     obr = report.request
     status = mapped("OBR-25", message.at(obr, 25))
     withdrawn = _is_cancelled(message, report)
-    said = as_document((*heading(title, obr), *request_lines(message, obr), *found.lines))
-    identifier, filler = _identifier(message, report, number)
     return Document(
         identifier=identifier,
         # A report that comes again under its number is a later version: preliminary, final, corrected.
         write="update" if filler else "create",
-        # One that is cancelled and says nothing takes back what it gave: most such orders never had a report.
-        is_written=not found.is_blank,
-        text="" if found.is_blank else clean_text(said.text, settings, place="OBX-5"),
-        origins=said.origins,
-        attachments=found.attachments,
-        unread=found.unread,
+        # Most orders that are cancelled and say nothing never had a report.
+        is_written=bool(text),
+        text=text,
+        origins=origins_of(said.lines),
+        attachments=said.attachments,
+        unread=said.unread,
         type=_type(message, obr, title),
         status=WITHDRAWN if withdrawn else "current",
         doc_status=status.code if status else None,
@@ -85,12 +91,9 @@ def _is_cancelled(message: Message, report: _Report) -> bool:
     return status is not None and status.code == WITHDRAWN
 
 
-def _told_apart(document: Document, occurrence: int) -> Document:
-    """The document under a number of its own: a message may hold several of one filler's number and one code."""
-    if occurrence == 1:
-        return document
-    value = f"{document.identifier['value']}/{occurrence}"
-    return replace(document, identifier={**document.identifier, "value": value})
+def _told_apart(identifier: Json, occurrence: int) -> Json:
+    """A number of its own: a message may hold several reports of one filler's number and one code."""
+    return identifier if occurrence == 1 else {**identifier, "value": f"{identifier['value']}/{occurrence}"}
 
 
 def _reports(message: Message) -> list[_Report]:

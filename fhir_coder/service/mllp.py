@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fhir_coder.errors import InputError, SettingsError
 from fhir_coder.ingest.hl7v2_part import may_be_part
 from fhir_coder.lookup.tls import server_context
+from fhir_coder.service.group_waiter import GroupWaiter
 from fhir_coder.service.receiver import Receipt, Receiver
 from fhir_coder.settings import Settings
 
@@ -112,6 +113,7 @@ class MllpServer:
         self._settings = settings
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._stored = GroupWaiter()
         self._held = 0  # bytes of unfinished messages, of all connections
 
     async def start(self) -> list[str]:
@@ -188,11 +190,13 @@ class MllpServer:
             receipts = [await self._begin(frame) for frame in found]
             for receipt in receipts:
                 if receipt.stored is not None:
-                    await asyncio.wrap_future(receipt.stored)
+                    await self._stored.wait(receipt.stored)
                 acknowledgement = self._receiver.finish(receipt)
                 if acknowledgement is not None:
                     writer.write(START + acknowledgement + END)
-            async with asyncio.timeout(self._settings.mllp_timeout):
+            # Most answers are gone by now, and no timer is set for them.
+            is_held_up = writer.transport.get_write_buffer_size() > 0
+            async with asyncio.timeout(self._settings.mllp_timeout if is_held_up else None):
                 await writer.drain()
 
     async def _read(self, pace: _Pace, reader: asyncio.StreamReader, frames: FrameReader) -> bytes:

@@ -17,7 +17,7 @@ from fhir_coder.fhir.checks import check
 from fhir_coder.ingest.acknowledgement import acknowledge
 from fhir_coder.ingest.hl7v2 import Message, message_key, read_header
 from fhir_coder.ingest.hl7v2_content import Content, kind_of_message
-from fhir_coder.ingest.hl7v2_intake import read_raw, require_default_charset
+from fhir_coder.ingest.hl7v2_intake import look_at_raw, read_raw, require_default_charset
 from fhir_coder.ingest.hl7v2_part import Part, part_of, whole_message
 from fhir_coder.ingest.hl7v2_unmapped import counted_place, unmapped_fields
 from fhir_coder.logs import correlated, correlation
@@ -88,10 +88,10 @@ class Receiver:
             part = part_of(raw)
             if part is not None:
                 return self._begin_part(raw, part)
-            message, content = read_raw(raw, self._settings, follow=False)
+            message, patient = look_at_raw(raw, self._settings)
         except InputError as error:
             return self.refuse(raw, error)
-        stored = self._inbox.submit(KIND, raw, message_key(message, raw), patient=_patient_of(content))
+        stored = self._inbox.submit(KIND, raw, message_key(message, raw), patient=patient)
         return Receipt(acknowledge(raw, None), stored)
 
     def _begin_part(self, raw: bytes, part: Part) -> Receipt:
@@ -110,13 +110,13 @@ class Receiver:
             parts = self._parts.message(key, self._settings.max_body_bytes)
             if parts is not None:
                 whole = whole_message(list(parts.values()))
-                message, content = read_raw(whole, self._settings, follow=False)
+                message, patient = look_at_raw(whole, self._settings)
         except InputError:
             self._parts.forget(key)
             raise
         stored = None
         if parts is not None:
-            stored = self._inbox.submit(KIND, whole, message_key(message, whole), patient=_patient_of(content))
+            stored = self._inbox.submit(KIND, whole, message_key(message, whole), patient=patient)
             stored.result()
             self._parts.release(parts)
         self._metrics.parts.set(self._parts.waiting())
@@ -130,10 +130,11 @@ class Receiver:
     def finish(self, receipt: Receipt) -> bytes | None:
         """Return the acknowledgement, now that what was to be stored is."""
         if receipt.stored is not None:
-            self._wake()
             number = receipt.stored.result()
-            with correlated(correlation() or f"inbox-{number}"):  # of a call over HTTP, there is a name already
-                _log.debug("inbox item %d is stored", number)
+            self._wake()
+            if _log.isEnabledFor(logging.DEBUG):
+                with correlated(correlation() or f"inbox-{number}"):  # of a call over HTTP, there is a name already
+                    _log.debug("inbox item %d is stored", number)
         answer = receipt.acknowledgement
         code = answer.split(b"\rMSA|", 1)[1][:2].decode("ascii") if answer else "none"
         self._metrics.acknowledgements.labels(code).inc()
@@ -172,12 +173,3 @@ def _read_whole(raw: bytes, settings: Settings) -> tuple[Message, Content]:
     if later is not None:
         raise TransientDeliveryError(str(later))
     return message, content
-
-
-def _patient_of(content: Content) -> str | None:
-    """Return what tells the message's patient from others, or None when it names none."""
-    if content.notes:
-        return content.notes[0].subject
-    return next(
-        (str(entry["fullUrl"]) for entry in content.records if entry["resource"]["resourceType"] == "Patient"), None
-    )

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
 
 from fhir_coder.errors import InputError, UnsupportedError
-from fhir_coder.ingest.hl7v2 import parse
-from fhir_coder.ingest.hl7v2_content import Content, read_message
+from fhir_coder.ingest.hl7v2 import Message, parse
+from fhir_coder.ingest.hl7v2_content import Content, patient_of_message, read_message
 from fhir_coder.model import Origin
 from fhir_coder.settings import Settings
 
 HEAD = r"MSH|^~\&|APP|HOSP|US|HERE|20250422||ORU^R01|M1|P|2.5.1" + "\rPID|1||844^^^RIVER\rOBR|1||F1|1^CT\r"
 
 
-def read(where: str, settings: Settings, *, rest: str = "^^TEXT^HTML", follow: bool = True) -> Content:
-    return read_message(parse(f"{HEAD}OBX|1|RP|1^CT||{where}{rest}".encode()), settings, follow=follow)
+def message(where: str, rest: str = "^^TEXT^HTML") -> Message:
+    return parse(f"{HEAD}OBX|1|RP|1^CT||{where}{rest}".encode())
+
+
+def read(where: str, settings: Settings, *, rest: str = "^^TEXT^HTML") -> Content:
+    return read_message(message(where, rest), settings)
 
 
 @pytest.fixture
@@ -58,12 +63,11 @@ def test_each_repetition_is_followed(httpserver: HTTPServer, own: Settings) -> N
 
 
 def test_nothing_is_asked_for_before_the_message_is_acknowledged(httpserver: HTTPServer, own: Settings) -> None:
-    content = read(httpserver.url_for("/fhir/a"), own, follow=False)
-    assert len(content.notes) == 1
+    assert patient_of_message(message(httpserver.url_for("/fhir/a")), own)
     assert not httpserver.log
 
 
-@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("look", [read_message, patient_of_message])
 @pytest.mark.parametrize(
     "where",
     [
@@ -79,14 +83,18 @@ def test_nothing_is_asked_for_before_the_message_is_acknowledged(httpserver: HTT
     ],
 )
 def test_no_other_place_is_asked(
-    httpserver: HTTPServer, own: Settings, where: str, follow: bool, monkeypatch: pytest.MonkeyPatch
+    httpserver: HTTPServer,
+    own: Settings,
+    where: str,
+    look: Callable[[Message, Settings], object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def unasked(*_: Any, **__: Any) -> None:
         raise AssertionError("a name was looked up")
 
     monkeypatch.setattr(socket, "getaddrinfo", unasked)
     with pytest.raises(UnsupportedError) as caught:
-        read(where.format(host=httpserver.host, port=httpserver.port), own, follow=follow)
+        look(message(where.format(host=httpserver.host, port=httpserver.port)), own)
     assert caught.value.place == "OBX-5.1"
     assert not httpserver.log
 
