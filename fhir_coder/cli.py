@@ -5,6 +5,7 @@ Exit status: 0 all is well, 1 some input failed (each is named with the reason),
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +25,7 @@ from fhir_coder.cli_subscribe import subscribe
 from fhir_coder.cli_terminology import SettingsFile, terminology
 from fhir_coder.cli_train import train
 from fhir_coder.errors import FhirCoderError, SettingsError
-from fhir_coder.settings import Settings
+from fhir_coder.settings import Settings, misspelt
 from fhir_coder.terminal import complain, print_json, print_table
 
 app = typer.Typer(
@@ -54,6 +55,8 @@ class LookupFormat(StrEnum):
 
 def main() -> None:
     """Run the command line; errors of this package become one line on stderr and exit status 1 (settings: 2)."""
+    for remark in misspelt(os.environ):
+        complain(remark)
     try:
         app()
     except SettingsError as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -356,4 +358,25 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"setting {name}: {first['msg']} (see the table of settings in the README)") from error
+            wrong = first["msg"] if name in cls.model_fields else f"there is no such setting{_meant(name)}"
+            raise SettingsError(f"setting {name}: {wrong} (see the table of settings in the README)") from error
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """Return what is to be said of variables that are no setting but nearly one.
+
+    Others that begin alike are nobody's fault: Kubernetes makes some for a service called "fhir-coder".
+    """
+    prefix = Settings.model_config["env_prefix"]
+    names = (name.removeprefix(prefix).lower() for name in sorted(environment) if name.startswith(prefix))
+    unknown = [name for name in names if name not in {*Settings.model_fields, "settings"}]
+    return [
+        f"{prefix}{name.upper()} is no setting and changes nothing{meant}"
+        for name in unknown
+        if (meant := _meant(name))
+    ]
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.8)
+    return f"; is {near[0]} meant?" if near else ""

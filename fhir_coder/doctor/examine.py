@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from fhir_coder.doctor.database import database
-from fhir_coder.doctor.finding import Examination, Finding, failure, ok
+from fhir_coder.doctor.finding import Examination, Finding, failure, ok, warning
 from fhir_coder.doctor.installation import data_folder, models, releases
 from fhir_coder.doctor.network import callers, certificates, ports
 from fhir_coder.doctor.server import fhir_server
-from fhir_coder.settings import Settings
+from fhir_coder.settings import Settings, misspelt
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -40,8 +40,14 @@ def _program(_: Settings) -> Iterator[Finding]:
     yield ok("program", f"Python {platform.python_version()}, {os.cpu_count()} processors")
 
 
+def _environment(_: Settings) -> Iterator[Finding]:
+    for remark in misspelt(os.environ):
+        yield warning("settings", remark, "see the table of settings in the README")
+
+
 _EXAMINATIONS: tuple[Examination, ...] = (
     _program,
+    _environment,
     data_folder,
     releases,
     models,

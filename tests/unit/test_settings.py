@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from fhir_coder.errors import SettingsError
-from fhir_coder.settings import Settings
+from fhir_coder.settings import Settings, misspelt
 
 
 @pytest.fixture
@@ -76,3 +76,20 @@ def test_settings_are_frozen() -> None:
     settings = Settings.load()
     with pytest.raises(ValidationError):
         settings.port = 1  # type: ignore[misc]
+
+
+def test_a_name_that_is_none_is_told_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("queue_max_itms = 7\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="no such setting; is queue_max_items meant"):
+        Settings.load(path)
+
+
+def test_a_variable_that_is_nearly_a_setting() -> None:
+    of_others = {"FHIR_CODER_SERVICE_HOST": "10.0.0.1", "FHIR_CODER_PORT_8000_TCP_ADDR": "10.0.0.1", "PATH": "/bin"}
+    ours = {"FHIR_CODER_SETTINGS": "a.toml", "FHIR_CODER_QUEUE_MAX_ITEMS": "7"}
+    assert misspelt({**of_others, **ours}) == []
+    (remark,) = misspelt({**of_others, **ours, "FHIR_CODER_API_KEY": "secret"})
+    assert "FHIR_CODER_API_KEY is no setting" in remark
+    assert "api_keys" in remark
+    assert "secret" not in remark
