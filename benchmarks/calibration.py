@@ -11,7 +11,7 @@ half of the descriptions (by a hash of the text), and everything that is printed
 the scores as the stages give them.
 
 --write writes mappings/calibration.csv, with curves fitted on both halves, and mappings/coding/thresholds.csv: a
-threshold is the least score, not below 0.75 (of drugs, 0.8), from which on at most one code in twenty of the other half
+threshold is the least score, not below 0.75 (of drugs, 0.85), from which on at most one code in twenty of the other half
 is wrong. --out: where the diagram goes.
 """
 
@@ -47,7 +47,7 @@ _BY_NAME = ("exact", "normalised", "mapped")  # say nothing wrong of a mention w
 _GRID = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 _PRIOR = 3.0  # descriptions, at each of ten scores, for which the score itself is taken as the probability
 _OTHERS = 0.05  # what a description of another code system counts
-_LEAST, _LEAST_OF_DRUGS, _WRONG = 0.75, 0.8, 0.05  # drugs may look alike
+_LEAST, _LEAST_OF_DRUGS, _WRONG = 0.75, 0.85, 0.05  # drugs may look alike
 _NOT_LOADED = 57  # one in so many short names of LOINC codes that are not loaded is asked for
 _BATCH = 64
 _SHORT = {uri: name for name, uri in CODE_SYSTEMS.items()}

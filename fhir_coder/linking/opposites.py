@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
+from string import digits
 
 from fhir_coder.errors import TableError
 from fhir_coder.tables import read_table
 from fhir_coder.terminology.normalise import content_words, normalise_word
 
 _PREFIX_END = "-"
+_DIGITS = frozenset(digits)
 
 
 @cache
@@ -41,7 +43,7 @@ class Said:
         self.content = content_words(words)
         text = self.content.union(words)
         self._words = text
-        self._numbers = {word for word in text if word.isdigit()}
+        self._numbers = {word for word in text if _has_digit(word)}
         opposites = {word: _opposites_of(word) - text for word in text}
         self._opposites = [(word, others) for word, others in opposites.items() if others]
 
@@ -50,9 +52,16 @@ class Said:
 
         `name` holds all words of its normal form, and stages and types as numbers.
         """
-        if not self._numbers <= name and any(word.isdigit() and word not in self._words for word in name):
+        others = [word for word in name if word not in self._words and _has_digit(word)]
+        if others and not self._numbers <= name:
+            return True
+        if any(word.rstrip(digits) in self._words - name for word in others):  # B, and B2
             return True
         return any(word not in name and not others.isdisjoint(name) for word, others in self._opposites)
+
+
+def _has_digit(word: str) -> bool:
+    return not word.isalpha() and not _DIGITS.isdisjoint(word)
 
 
 def _opposites_of(word: str) -> frozenset[str]:

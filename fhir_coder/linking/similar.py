@@ -7,6 +7,7 @@ many names, are searched only where no meaning is near enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from rapidfuzz import fuzz
@@ -16,7 +17,7 @@ from fhir_coder.linking.kept import Kept
 from fhir_coder.linking.lexical import Hit, LexicalIndex
 from fhir_coder.linking.named import Named, merged
 from fhir_coder.linking.opposites import Said
-from fhir_coder.model import Candidate, Stage
+from fhir_coder.model import HPO, ICD10CM, RXNORM, SNOMED, Candidate, Stage
 from fhir_coder.terminology.normalise import content_words, normalise
 from fhir_coder.terminology.store import ConceptStore
 
@@ -28,7 +29,10 @@ _LEXICAL, _DENSE = 0.85, 0.8
 _LETTERS = 0.2  # of the score of a name that is near in meaning
 _SAYS_MORE = 0.85  # a name that has all words of the text and others
 _OPPOSITE = 0.8  # a name that has the opposite of a word of the text, or another number
+_SAYS_LESS = 0.85  # a problem's name that has other words of the text, but not the last, which says what it is
+_LONE = 0.8  # a name for a single word, but of a drug: what is near to that is near in letters alone
 _UNSURE = 0.5  # below this score of what is near in meaning, letters are compared
+_PROBLEMS = frozenset({ICD10CM, SNOMED, HPO})
 _NAMES_PER_CANDIDATE = 3  # searched for; several may be of one concept
 _SEARCHED = 8  # at least, times the names: the best is to be the same however few are wanted
 _MORE = 2
@@ -74,7 +78,7 @@ class Similar:
         unsure = [each for each in new if not near[each] or near[each][0].score < _UNSURE]
         letters = self._spelt_like(unsure, top)
         for each in new:
-            found[each] = merged(near[each], letters.get(each, ()), top)
+            found[each] = _worth(each, merged(near[each], letters.get(each, ()), top))
             self._kept.put((*each, top), found[each])
         return [found[each] for each in asked]
 
@@ -126,6 +130,7 @@ class Similar:
     def _scored(self, key: str, hits: Sequence[Hit], stage: Stage) -> list[tuple[float, Hit]]:
         """Return the hits with their scores, best first."""
         said = Said(key)
+        head = key.rpartition(" ")[2]
         scored = []
         for hit in hits:
             other = hit.release.form(hit.row)
@@ -134,15 +139,26 @@ class Similar:
                 score = _DENSE * ((1 - _LETTERS) * hit.similarity + _LETTERS * letters)
             else:
                 score = _LEXICAL * hit.similarity
-            # "computed tomography" is similar to "computed tomography of head", and does not say so much.
+            # "computed tomography" is similar to "computed tomography of head", and does not say so much; "accessory
+            # muscle use" to "accessory muscle", which is something else.
             words = other.split()
             content = content_words(words)
             if said.content < content:
                 score *= _SAYS_MORE
             elif said.is_denied_by(content.union(words)):
                 score *= _OPPOSITE
+            elif hit.release.head.system in _PROBLEMS and content < said.content and head not in content:
+                score *= _SAYS_LESS
             scored.append((score, hit))
         return sorted(scored, key=lambda each: -each[0])
+
+
+def _worth(asked: Asked, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Return the candidates with what their scores are worth: "epiglottis" is near to "epiglottitis"."""
+    text, system = asked
+    if system == RXNORM or " " in text:
+        return found
+    return tuple(replace(each, score=round(each.score * _LONE, 4)) for each in found)
 
 
 def _searched(top: int) -> int:

@@ -1,22 +1,23 @@
 """Other wordings of a text, for a text that is no name: misspelt words respelt, shortened ones written out.
 
-A word of the names is never respelt, nor a word of everyday English, an abbreviation, a number, or a word of less than
-four letters: what is no misspelling stands as it is. The wordings are looked up by the certain stages, so a respelt
-word counts only where the whole text then is a name; how sure it is depends on what else the text could have been.
+A word of the names is never respelt, nor a word of English, an abbreviation, a number, or a word of less than four
+letters: what is no misspelling stands as it is. Nor does a typo make another word of a short one's first letter, or of
+two consonants of a word that stands alone: tenotomy is no sternotomy, wherever it is missing. The wordings are looked
+up by the certain stages, so a respelt word counts only where the whole text then is a name; how sure it is depends on
+what else the text could have been.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from importlib.resources import files
 from itertools import pairwise
 from typing import NamedTuple
 
-import orjson
-
 from fhir_coder.errors import TableError
-from fhir_coder.linking.spelling import Spelling, fold, is_respelt
+from fhir_coder.linking.english import is_adjective_of, is_english
+from fhir_coder.linking.spelling import Near, Spelling, fold
+from fhir_coder.model import RXNORM
 from fhir_coder.tables import read_table, split
 from fhir_coder.terminology.common_words import common_words
 from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise_word
@@ -28,9 +29,11 @@ _OF_A_WORD = 4  # wordings
 _OF_A_TEXT = 16
 _SHORTENED, _EDIT, _CUT_OFF = 0.4, 1.0, 1.5
 _LONG = 10  # letters of a word that is sure to be meant with two edits
+_VERY_LONG = 13  # and whatever the edits are
 _DOUBTFUL_EDIT = 1.5
-_UNLIKELY = 0.5  # that a word of everyday English is a misspelling of another
-_ENDINGS = ("ing", "ed", "er", "ly", "s")
+_UNLIKELY = 0.5  # that a word of English is a misspelling of another
+_SHORT = 6  # letters of a word whose first one is right
+_SOFT = frozenset("aeiouyh")  # letters that are swapped, and left out, by ear
 _SHORTEST_BEGINNING = 3  # letters of a word that was cut off
 _CACHED = 1 << 16
 
@@ -59,16 +62,6 @@ def _shortened() -> Mapping[str, tuple[str, ...]]:
             raise TableError(f"mappings/shortened_words.csv: {row['shortened']!r} stands there twice, or for nothing")
         found[row["shortened"]] = words
     return found
-
-
-@cache
-def _everyday() -> frozenset[str]:
-    """Return words of everyday English: those that the embedded tokenizer knows as a whole.
-
-    They were counted in books and Wikipedia (Devlin 2019), so the misspellings of names are not among them.
-    """
-    pieces = orjson.loads((files("fhir_coder") / "models" / "ner" / "tokenizer.json").read_bytes())["model"]["vocab"]
-    return frozenset(piece for piece in pieces if is_respelt(piece))
 
 
 class Wordings:
@@ -103,7 +96,11 @@ class Wordings:
             return [_Way(word, 0), *written_out, *self._mistaken(word, words, systems)]
         if written_out:
             return written_out
-        near = [_Way(near.word, _distance(folded, near.edits)) for near in self._spelling.near(folded, systems)]
+        near = [
+            _Way(near.word, _distance(folded, near.edits))
+            for near in self._spelling.near(folded, systems)
+            if _is_typo(folded, near, by_sound=len(words) == 1 and systems != (RXNORM,))
+        ]
         if not any(way.distance <= _EDIT for way in near):
             near += self._apart(folded)
         if len(words) > 1 and len(folded) >= _SHORTEST_BEGINNING:
@@ -113,14 +110,17 @@ class Wordings:
         return near[:_OF_A_WORD] or [_Way(word, 2 * _EDIT)]
 
     def _mistaken(self, word: str, words: Sequence[str], systems: tuple[str, ...]) -> list[_Way]:
-        """Return what a word of everyday English, which no name has, may be a misspelling of: "brest cancer".
+        """Return what a word of English, which no name has, may be a misspelling of: "brest cancer".
 
-        The other words of the text have to speak for it; alone, it is what it is.
+        The other words of the text have to speak for it; alone, it is what it is, or the adjective of a name.
         """
-        if len(words) == 1 or self._is_term(word):
+        if self._is_term(word):
             return []
-        near = self._spelling.near(fold(word), systems)
-        return [_Way(each.word, _EDIT + _UNLIKELY) for each in near if each.edits == 1][:_OF_A_WORD]
+        folded = fold(word)
+        near = [each for each in self._spelling.near(folded, systems) if each.edits == 1]
+        if len(words) == 1:
+            return [_Way(each.word, _EDIT) for each in near if is_adjective_of(folded, each.word)]
+        return [_Way(each.word, _EDIT + _UNLIKELY) for each in near][:_OF_A_WORD]
 
     def _apart(self, folded: str) -> list[_Way]:
         """Return two words that were written together ("heartfailure")."""
@@ -128,23 +128,32 @@ class Wordings:
         return [_Way(f"{one} {other}", _EDIT) for one, other in halves if self._is_word(one) and self._is_word(other)]
 
     def _is_word(self, word: str) -> bool:
-        return self._is_term(word) or _is_everyday(fold(word))
+        return self._is_term(word) or is_english(fold(word))
 
     def _is_term(self, word: str) -> bool:
         key = normalise_word(word)
         return self._spelling.is_known(key) or key in common_words()
 
 
-def _is_everyday(folded: str) -> bool:
-    """Tell whether a folded word is one of everyday English, or an inflection of one: "voiding" is no "vomiting"."""
-    everyday = _everyday()
-    stems = (folded.removesuffix(ending) for ending in _ENDINGS if folded.endswith(ending))
-    return folded in everyday or any(stem in everyday or f"{stem}e" in everyday for stem in stems)
-
-
 def _distance(folded: str, edits: int) -> float:
     """Return how far a word with some edits is: of one that is not long, two edits may make another word."""
     return edits * (_EDIT if edits < 2 or len(folded) >= _LONG else _DOUBTFUL_EDIT)
+
+
+def _is_typo(folded: str, near: Near, *, by_sound: bool) -> bool:
+    """Tell whether a word may be a misspelling of one that is near to it, by the letters that differ.
+
+    Names of drugs are made up, and look alike: those that sound otherwise stay as rivals.
+    """
+    if folded[0] != near.word[0] and (near.edits > 1 or len(folded) <= _SHORT):
+        return False
+    return near.edits < 2 or not by_sound or len(folded) >= _VERY_LONG or _sound(folded) == _sound(near.word)
+
+
+def _sound(folded: str) -> list[str]:
+    """Return the consonants of a word, in any order, without doubled ones: who misspells a word has heard them."""
+    consonants = [letter for letter in folded if letter not in _SOFT]
+    return sorted(letter for before, letter in zip(["", *consonants], consonants, strict=False) if letter != before)
 
 
 def _is_shouted(words: Sequence[str]) -> bool:

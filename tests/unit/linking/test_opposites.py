@@ -29,6 +29,9 @@ from fhir_coder.terminology.normalise import content_words, normalise
         ("acute bronchitis", "chronic bronchitis", True),
         ("asthma", "asthma", False),
         ("", "asthma", False),
+        ("vitamin b", "vitamin B2", True),
+        ("vitamin B12", "vitamin B2", True),
+        ("b12 deficiency", "vitamin B12 deficiency", False),
     ],
 )
 def test_is_denied_by(text: str, name: str, expected: bool) -> None:

@@ -24,6 +24,7 @@ Case = tuple[str, str, str, str]
         ("potassium chloride 20 mEq daily", "potassium chloride", "medication", "8591"),
         ("digoxin 0.25 mg daily", "digoxin", "medication", "3407"),
         ("BP 120/80, hr 110", "hr", "vital-sign", "8867-4"),
+        ("Breast cancer with METS in bone.", "METS", "disease", "94222008"),
     ],
 )
 def test_meaning(read: Any, text: str, words: str, type_: str, code: str) -> None:
@@ -36,6 +37,7 @@ def test_meaning(read: Any, text: str, words: str, type_: str, code: str) -> Non
     "text",
     [
         "SpO2 98% on RA.",
+        "Able to perform 4 METS.",
         "PT consult for gait and rehab.",
         "PT denies it and has reported so.",
         "Fall precautions. Influenza vaccine given.",
@@ -44,7 +46,7 @@ def test_meaning(read: Any, text: str, words: str, type_: str, code: str) -> Non
     ],
 )
 def test_no_entity(read: Any, text: str) -> None:
-    found = set(read.texts(text)) & {"RA", "PT", "Influenza", "Fall", "ALL", "MS", "Cold", "Fell"}
+    found = set(read.texts(text)) & {"RA", "PT", "METS", "Influenza", "Fall", "ALL", "MS", "Cold", "Fell"}
     assert found == set()
 
 
