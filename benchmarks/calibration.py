@@ -11,8 +11,8 @@ half of the descriptions (by a hash of the text), and everything that is printed
 the scores as the stages give them.
 
 --write writes mappings/calibration.csv, with curves fitted on both halves, and mappings/coding/thresholds.csv: a
-threshold is the least score, not below 0.75 (of drugs, 0.85), from which on at most one code in twenty of the other half
-is wrong. --out: where the diagram goes.
+threshold is the least score, not below 0.75 (of drugs, 0.85), from which on at most one code in twenty of the other
+half is wrong. --out: where the diagram goes.
 """
 
 from __future__ import annotations

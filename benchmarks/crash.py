@@ -36,9 +36,10 @@ from receiving_server import ReceivingServer
 
 START, END = b"\x0b", b"\x1c\r"
 READY = re.compile(r"ready: (http://\S+) mllp://127\.0\.0\.1:(\d+)")
-DRAIN_SECONDS = 300
+STALL_SECONDS = 120  # without a delivery, after which the rest is given up
 STOP_SECONDS = 30
 SENDERS = 4  # over MLLP; and as many over HTTP
+PAUSE = 0.1  # seconds, of a sender after each answer: what 250 rounds take in must also be delivered
 
 
 def message(number: int, patient: int) -> bytes:
@@ -80,6 +81,7 @@ class Sender:
         with socket.create_connection(("127.0.0.1", service.mllp), timeout=10) as connection:
             while time.monotonic() < until:
                 self._exchange(connection, self._due())
+                time.sleep(PAUSE)
 
     def _exchange(self, connection: socket.socket, number: int) -> None:
         connection.sendall(START + message(number, self.patient) + END)
@@ -100,8 +102,7 @@ class Sender:
                 answer = client.post(f"{service.http}/hl7v2", content=message(number, self.patient), headers=headers)
                 if answer.status_code == 200:
                     self.acknowledged.append(number)
-                else:
-                    time.sleep(0.1)
+                time.sleep(PAUSE)
 
     def _due(self) -> int:
         """Return the number to be sent: the last one, until it was acknowledged."""
@@ -202,7 +203,7 @@ def run(
     log: Path,
     database: PostgreSQL | None = None,
     kill_database: bool = False,
-    seconds: float = 2.0,
+    seconds: float = 1.5,
 ) -> Result:
     """Kill `rounds` times, drain, and compare. The services are killed after up to `seconds` of load."""
     senders = [Sender(patient, over_http=patient > SENDERS) for patient in range(1, 2 * SENDERS + 1)]
@@ -230,7 +231,7 @@ def run(
             running.append(start(environment, server.url, mutant=False, log=log))
         for sender in senders:
             sender.finish(running)
-        drained, set_aside = _drain(running[0])
+        drained, set_aside = drain(running[0])
         for service in running:
             service.terminate()
         result = _compare(server, senders, drained=drained, set_aside=set_aside)
@@ -251,12 +252,15 @@ def _load(senders: list[Sender], services: list[Service], seconds: float) -> Ite
             thread.join()
 
 
-def _drain(service: Service) -> tuple[bool, int]:
-    deadline = time.monotonic() + DRAIN_SECONDS
+def drain(service: Service) -> tuple[bool, int]:
+    """Wait as long as what waits becomes less. Return whether nothing waits, and how many were set aside."""
     waiting, failed = service.waiting()
-    while waiting and time.monotonic() < deadline:
+    least, given_up = waiting, time.monotonic() + STALL_SECONDS
+    while waiting and time.monotonic() < given_up:
         time.sleep(0.2)
         waiting, failed = service.waiting()
+        if waiting < least:
+            least, given_up = waiting, time.monotonic() + STALL_SECONDS
     return not waiting, failed
 
 

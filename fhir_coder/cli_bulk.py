@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhir_coder.cli_code import Format, code_paths
+from fhir_coder.cli_code import Format, code_paths, send_audits
 from fhir_coder.cli_terminology import SettingsFile
 from fhir_coder.errors import DeliveryError, InputError, SettingsError, TransientDeliveryError
 from fhir_coder.settings import Settings
@@ -95,6 +95,7 @@ def _take_back(deleted: Sequence[str], target: Settings) -> None:
         stack.callback(engine.dispose)
         deliverer = Deliverer(target, engine)
         stack.callback(deliverer.close)
+        stack.callback(send_audits, engine, deliverer)
         number = sum(len(deliverer.deliver(dispatch_of_deleted(place))) for place in deleted)
     complain(f"{len(deleted)} documents were deleted on the server; {number} resources that they gave are taken back")
 

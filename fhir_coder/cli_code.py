@@ -21,6 +21,8 @@ from fhir_coder.settings import Settings
 from fhir_coder.terminal import complain, print_json, print_table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from fhir_coder.delivery.deliver import Deliverer
     from fhir_coder.delivery.dispatch import Dispatch
     from fhir_coder.delivery.effect import Effect
@@ -388,4 +390,26 @@ def _deliverer(settings: Settings, stack: ExitStack, lookup: Lookup) -> Delivere
     stack.callback(engine.dispose)
     deliverer = Deliverer(settings, engine, lookup=lookup)
     stack.callback(deliverer.close)
+    stack.callback(send_audits, engine, deliverer)
     return deliverer
+
+
+def send_audits(engine: Engine, deliverer: Deliverer) -> None:
+    """Send the AuditEvents of what was delivered, and those that an earlier run left; tell how many still wait."""
+    if not deliverer.is_audited:
+        return
+    from fhir_coder.delivery.gate import Gate
+    from fhir_coder.delivery.outbox import Outbox, is_audit
+    from fhir_coder.delivery.sending import Sending
+
+    def deliver(dispatch: Dispatch) -> None:
+        deliverer.deliver(dispatch)
+
+    outbox = Outbox(engine)
+    sending = Sending(outbox, deliver, Gate(), deliverer.places, notes=False)
+    while sending.step() == 0:
+        pass
+    waiting, _ = outbox.queue.waiting(is_audit())
+    outbox.close()
+    if waiting:
+        complain(f"{waiting} AuditEvents wait in the outbox: see 'fhir-coder queue status'")

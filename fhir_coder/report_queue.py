@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -13,23 +14,41 @@ from fhir_coder.delivery.backlog import Entry, QueueStatus, Status
 _MEGABYTE = 1_000_000
 
 
-def status_table(status: Status) -> RenderableType:
-    """Return how much is in the queues, and below it the latest that failed."""
+def status_table(status: Status, jobs: Mapping[str, int]) -> RenderableType:
+    """Return how much is in the queues, the number of asynchronous calls by their state, and below it what failed."""
     counts = Table(header_style="bold")
     counts.add_column("")
     for column in ("Waiting", "Tried again later", "In hand", "MB", "Oldest", "Coded / sent", "Failed"):
         counts.add_column(column, justify="right")
     counts.add_row("Inbox: to be coded", *_counted(status.inbox))
     counts.add_row("Outbox: to be delivered", *_counted(status.outbox))
-    if not status.failed:
-        return counts
-    failed = Table(title="Failed", title_justify="left", header_style="bold")
-    for column in ("ID", "Kind", "Since (UTC)", "Attempts", "Reason"):
-        failed.add_column(column, overflow="fold", justify="right" if column == "Attempts" else "left")
-    for entry in status.failed:
-        told = (entry.id, entry.kind, _time(entry.changed), str(entry.attempts), entry.reason or "")
-        failed.add_row(*map(Text, told))
-    return Group(counts, failed)
+    parts = status.parts
+    if parts.parts:
+        told = (f"{parts.messages:,}", "", "", f"{parts.bytes / _MEGABYTE:,.1f}", _age(parts.oldest_seconds))
+        counts.add_row("Messages in parts, of which some are missing", *told)
+    below: list[RenderableType] = []
+    if any(jobs.values()):
+        below.append(Text(f"Asynchronous calls: {', '.join(f'{number:,} {state}' for state, number in jobs.items())}"))
+    if status.incomplete:
+        waiting = [(entry.id, _time(entry.added), f"{entry.bytes:,}") for entry in status.incomplete]
+        below.append(_listed("Wait for other parts of their message", ("ID", "Since (UTC)", "Bytes"), waiting))
+    if status.failed:
+        columns = ("ID", "Kind", "Since (UTC)", "Attempts", "Reason")
+        rows = [
+            (entry.id, entry.kind, _time(entry.changed), str(entry.attempts), entry.reason or "")
+            for entry in status.failed
+        ]
+        below.append(_listed("Failed", columns, rows))
+    return Group(counts, *below)
+
+
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    result = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        result.add_column(column, overflow="fold", justify="right" if column in ("Attempts", "Bytes") else "left")
+    for row in rows:
+        result.add_row(*map(Text, row))
+    return result
 
 
 def entry_table(entry: Entry) -> Table:
@@ -55,15 +74,18 @@ def entry_table(entry: Entry) -> Table:
 
 
 def _counted(queue: QueueStatus) -> list[str]:
-    oldest = "" if queue.oldest_seconds is None else f"{queue.oldest_seconds:,.0f} s"
     numbers = (queue.waiting, queue.delayed, queue.in_hand)
     return [
         *(f"{number:,}" for number in numbers),
         f"{queue.bytes / _MEGABYTE:,.1f}",
-        oldest,
+        _age(queue.oldest_seconds),
         f"{queue.done:,}",
         f"{queue.failed:,}",
     ]
+
+
+def _age(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.0f} s"
 
 
 def _time(value: datetime) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fhir_coder.errors import SettingsError
@@ -159,6 +159,15 @@ class Settings(BaseSettings):
     mllp_tls_client_ca: Path | None = Field(
         default=None, description="If given, senders over TLS must have a certificate that this authority (PEM) issued."
     )
+    mllp_auth: Literal["auto", "none"] = Field(
+        default="auto",
+        description="'auto' takes MLLP, where host can be reached from elsewhere, from mllp_peers or with client "
+        "certificates only, and does not start without; 'none' lets everybody send.",
+    )
+    mllp_peers: list[IPvAnyNetwork] = Field(
+        default_factory=list,
+        description="Addresses and networks that may connect to MLLP, such as 10.1.2.3 and 10.1.4.0/24; none: all.",
+    )
     mllp_connections: int = Field(default=500, ge=1, description="MLLP connections at one time; more are turned away.")
     mllp_timeout: float = Field(
         default=30.0,
@@ -203,6 +212,16 @@ class Settings(BaseSettings):
     line_tls_client_ca: Path | None = Field(
         default=None, description="If given, clients over TLS must have a certificate that this authority (PEM) issued."
     )
+    line_auth: Literal["auto", "none"] = Field(
+        default="auto",
+        description="'auto' serves the line protocol, where line_host can be reached from elsewhere, to line_peers or "
+        "to client certificates only, and does not start without; 'none' lets everybody ask.",
+    )
+    line_peers: list[IPvAnyNetwork] = Field(
+        default_factory=list,
+        description="Addresses and networks that may connect to the line protocol, such as 10.1.2.3 and 10.1.4.0/24; "
+        "none: all.",
+    )
     line_workers: int = Field(
         default=1,
         ge=0,
@@ -227,6 +246,11 @@ class Settings(BaseSettings):
         default="info", description="Least severe events that are logged; of libraries, only warnings and errors are."
     )
 
+    audit: Literal["none", "fhir"] = Field(
+        default="none",
+        description="Write AuditEvents (IHE BALP) of what is read and written: not at all, or to where it is read and "
+        "written, through the outbox.",
+    )
     preliminary: Literal["code", "wait"] = Field(
         default="code",
         description="What is delivered of a preliminary note: what it says, marked as preliminary where FHIR has a "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_coder import Coder, Note, to_bundle
+from fhir_coder.fhir.audit_event import Act, Peer, audit_event
 from fhir_coder.fhir.checks import check
 from fhir_coder.fhir.elements import OURS
 from fhir_coder.settings import Settings
@@ -46,9 +47,27 @@ def examples(coder: Coder) -> dict[str, Json]:
         places[entry["fullUrl"]] = f"{resource['resourceType']}/{identity}"
     text = re.sub(r"urn:uuid:[0-9a-f-]{36}", lambda found: places[found.group()], json.dumps(named))
     resolved: dict[str, Json] = json.loads(text)
+    resolved["AuditEvent-coded-audit-event.json"] = _audit_event([*places.values()])
     # The software's version is not the example's business.
-    resolved["Provenance-coded-provenance.json"]["agent"][0]["who"]["display"] = "fhir-coder"
+    for name in ("Provenance-coded-provenance.json", "AuditEvent-coded-audit-event.json"):
+        resolved[name]["agent"][0]["who"]["display"] = "fhir-coder"
     return resolved
+
+
+def _audit_event(written: list[str]) -> Json:
+    """Return the AuditEvent of writing the resources to a server."""
+    act = Act(
+        interaction="create",
+        request="example",
+        recorded=CODED.isoformat(),
+        client=Peer(name="", address="coder.example.org", network="1"),
+        server=Peer(name="fhir.example.org", address="http://fhir.example.org/fhir", network="5"),
+        data=tuple(written),
+        patient="Patient/example",
+    )
+    event = audit_event(act, "example")
+    event["source"]["observer"]["display"] = "fhir-coder"
+    return {"id": "coded-audit-event", **event}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from fhir_coder.pipeline import Coder
 from fhir_coder.settings import Settings
 from fhir_coder.terminology.store import ConceptStore
 
-_KEPT = {"FHIR_CODER_DATA_DIR", "FHIR_CODER_PYOCE", "FHIR_CODER_REFERENCES"}
+_KEPT = {"FHIR_CODER_CRASH_ROUNDS", "FHIR_CODER_DATA_DIR", "FHIR_CODER_PYOCE", "FHIR_CODER_REFERENCES"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -33,6 +34,14 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _FHIR_JSON = ("application/fhir+json", "application/json")
 
 _NOBODY = ServerAccess(auth=None, verify=True)
+_BINARY = re.compile(r"Binary/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+ANYTHING = "*"
+
+Permit = Callable[[str], None]
+"""Is told what is to be read of the FHIR server with our credentials: "Binary", or `ANYTHING` for another url there.
+
+It raises what stops the reading, where whoever sent the url may not read that themselves.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +52,15 @@ class Fetched:
     content_type: str | None
 
 
-def fetch(url: str, accept: str, settings: Settings, *, place: str) -> Fetched:
+def fetch(url: str, accept: str, settings: Settings, *, place: str, permit: Permit | None = None) -> Fetched:
     """Return what the url gives: bytes of the accepted content type, or those that a Binary resource holds.
 
-    A relative url ("Binary/7") is relative to `settings.server`.
+    A relative url ("Binary/7") is relative to `settings.server`, of which nothing is asked that `permit` forbids.
 
     Raises `UnsupportedError` when the url leads elsewhere than to the servers of the settings, and `InputError` when
     there is nothing there (not-found), it is refused, too large, or the server cannot be reached now (transient).
     """
-    target = _absolute(url, settings, place)
-    is_own_server = _allowed(target, settings, place)
+    target, is_own_server = _target(url, settings, place, permit)
     address = _address(target, is_own_server, place)
     access = server_access(settings) if is_own_server else _NOBODY
     if not _is_of_the_api(target, settings):
@@ -63,9 +71,12 @@ def fetch(url: str, accept: str, settings: Settings, *, place: str) -> Fetched:
     return Fetched(raw=raw, content_type=content_type or None)
 
 
-def require_allowed(url: str, settings: Settings, *, place: str) -> None:
-    """Raise what `fetch` raises for a url that leads elsewhere than the settings allow; nothing is asked of anybody."""
-    _allowed(_absolute(url, settings, place), settings, place)
+def require_allowed(url: str, settings: Settings, *, place: str, permit: Permit | None = None) -> None:
+    """Raise what `fetch` raises for a url that leads elsewhere than the settings allow, or where `permit` forbids it.
+
+    Nothing is asked of anybody.
+    """
+    _target(url, settings, place, permit)
 
 
 def of_binary(resource: Mapping[str, Any], *, place: str) -> Fetched:
@@ -88,6 +99,27 @@ def _of_json(raw: bytes, place: str) -> Fetched:
     if not isinstance(resource, dict) or resource.get("resourceType") != "Binary":
         raise InputError("the url gives JSON that is no Binary resource", place=place, code="structure")
     return of_binary(resource, place=place)
+
+
+def _target(url: str, settings: Settings, place: str, permit: Permit | None) -> tuple[httpx2.URL, bool]:
+    """Return the url as it is asked for, and whether it is on the configured server."""
+    target = _absolute(url, settings, place)
+    is_own_server = _allowed(target, settings, place)
+    if is_own_server and permit is not None:
+        permit(_resource(target, settings))
+    return target, is_own_server
+
+
+def _resource(url: httpx2.URL, settings: Settings) -> str:
+    """Return "Binary" for a url that can give nothing but a Binary.
+
+    The path is compared as it is sent: a query, or what is escaped, may make another resource of it (`?_format=xml`
+    has a server tell a Patient as text).
+    """
+    base = httpx2.URL(str(settings.server)).raw_path.decode("ascii").rstrip("/")
+    path = url.raw_path.decode("ascii")
+    is_binary = path.startswith(f"{base}/") and _BINARY.fullmatch(path.removeprefix(f"{base}/"))
+    return "Binary" if is_binary and not {"..", "."} & set(path.split("/")) else ANYTHING
 
 
 def _absolute(url: str, settings: Settings, place: str) -> httpx2.URL:

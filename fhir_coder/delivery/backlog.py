@@ -12,21 +12,25 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, case, del
 
 from fhir_coder.delivery.housekeeping import purge
 from fhir_coder.delivery.inbox import CODED, INBOX
-from fhir_coder.delivery.outbox import OUTBOX, SENT
+from fhir_coder.delivery.message_parts import PARTS, PartsStatus, parts_status
+from fhir_coder.delivery.outbox import OUTBOX, SENT, is_audit_key
 from fhir_coder.delivery.queue import FAILED, WAITING, utc_now
 from fhir_coder.errors import InputError
 
 _QUEUES = {"in": (INBOX, CODED), "out": (OUTBOX, SENT)}
-_ID = re.compile(r"(in|out)-([1-9][0-9]{0,17})")
+_TABLES = {"in": INBOX, "out": OUTBOX, "part": PARTS}
+_ID = re.compile(r"(in|out|part)-([1-9][0-9]{0,17})")
+_NOT_TRIED = "part"  # waits for others, and not to be tried
+_WHOLE = "whole"  # the state of a part whose message is in the inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One message of the inbox or Bundle of the outbox. It holds nothing of its content."""
+    """One message of the inbox, Bundle of the outbox or part of a message. It holds nothing of its content."""
 
-    id: str  # in-12, out-7
-    kind: str  # hl7v2, document, bundle
-    state: str  # waiting, coded or sent, failed
+    id: str  # in-12, out-7, part-3
+    kind: str  # hl7v2, document, bundle, audit, part
+    state: str  # waiting, coded or sent, failed; of a part: waiting or whole
     bytes: int
     attempts: int
     reason: str | None  # why it failed, or waits again
@@ -60,11 +64,13 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How much is in both, and the latest that failed."""
+    """How much is in both, the latest that failed, and what waits for the parts that are still to come."""
 
     inbox: QueueStatus
     outbox: QueueStatus
+    parts: PartsStatus
     failed: tuple[Entry, ...]
+    incomplete: tuple[Entry, ...]  # parts that wait for others, the oldest first
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -72,7 +78,9 @@ class Status:
         return {
             "inbox": {**inbox, CODED: inbox.pop("done")},
             "outbox": {**outbox, SENT: outbox.pop("done")},
+            "parts": asdict(self.parts),
             "failed": [entry.as_json() for entry in self.failed],
+            "incomplete": [entry.as_json() for entry in self.incomplete],
         }
 
 
@@ -83,34 +91,37 @@ class Backlog:
         """`engine` is that of `open_database`. A database at fault raises SQLAlchemyError."""
         self._engine = engine
 
-    def status(self, failed: int) -> Status:
-        """Return how much is in the queues, and the latest `failed` of those that failed."""
+    def status(self, most: int) -> Status:
+        """Return how much is in the queues, the latest `most` that failed, and as many parts that wait for others."""
         with self._reading() as connection:
             entries = [
                 _entry(name, row)
                 for name, (table, _) in _QUEUES.items()
                 for row in connection.execute(
-                    _columns(table).where(table.c.state == FAILED).order_by(table.c.changed.desc()).limit(failed)
+                    _columns(table).where(table.c.state == FAILED).order_by(table.c.changed.desc()).limit(most)
                 ).mappings()
             ]
-            latest = sorted(entries, key=lambda entry: entry.changed, reverse=True)[:failed]
+            latest = sorted(entries, key=lambda entry: entry.changed, reverse=True)[:most]
             inbox, outbox = (_counts(connection, table, done) for table, done in _QUEUES.values())
-        return Status(inbox=inbox, outbox=outbox, failed=tuple(latest))
+            oldest = _columns(PARTS).where(PARTS.c.payload.is_not(None)).order_by(PARTS.c.id).limit(most)
+            incomplete = tuple(_part(row) for row in connection.execute(oldest).mappings())
+            parts = parts_status(connection)
+        return Status(inbox=inbox, outbox=outbox, parts=parts, failed=tuple(latest), incomplete=incomplete)
 
     def entry(self, identifier: str) -> Entry:
         """Return one entry. Raises `InputError` when there is none of that id."""
         name, number = _read_id(identifier)
-        table, _ = _QUEUES[name]
+        table = _TABLES[name]
         with self._reading() as connection:
             row = connection.execute(_columns(table).where(table.c.id == number)).mappings().one_or_none()
         if row is None:
             raise _unknown(identifier)
-        return _entry(name, row)
+        return _part(row) if table is PARTS else _entry(name, row)
 
     def payload(self, identifier: str) -> bytes:
-        """Return the message, or the dispatch as JSON. Raises `InputError` when it was purged."""
+        """Return the message or part of one, or the dispatch as JSON. Raises `InputError` when it was purged."""
         name, number = _read_id(identifier)
-        table, _ = _QUEUES[name]
+        table = _TABLES[name]
         with self._reading() as connection:
             row = connection.execute(select(table.c.payload).where(table.c.id == number)).one_or_none()
         if row is None:
@@ -128,7 +139,9 @@ class Backlog:
         with self._engine.begin() as connection:
             for identifier in identifiers:
                 name, number = _read_id(identifier)
-                table, _ = _QUEUES[name]
+                if name == _NOT_TRIED:
+                    raise InputError(f"{identifier}: it waits for the other parts of its message; nothing is tried")
+                table = _TABLES[name]
                 changed = connection.execute(
                     update(table)
                     .where(table.c.id == number, table.c.state != WAITING, table.c.payload.is_not(None))
@@ -154,11 +167,8 @@ class Backlog:
         with self._engine.begin() as connection:
             for identifier in identifiers:
                 name, number = _read_id(identifier)
-                table, _ = _QUEUES[name]
-                free = or_(table.c.claimed_until.is_(None), table.c.claimed_until < utc_now())
-                gone = connection.execute(
-                    delete(table).where(table.c.id == number, table.c.state.in_((WAITING, FAILED)), free)
-                ).rowcount
+                table = _TABLES[name]
+                gone = connection.execute(delete(table).where(table.c.id == number, _discardable(table))).rowcount
                 if not gone:
                     raise InputError(f"{identifier}: there is no such one, it is done, or it is worked on now")
         return len(identifiers)
@@ -182,7 +192,7 @@ class Backlog:
 def _read_id(identifier: str) -> tuple[str, int]:
     found = _ID.fullmatch(identifier)
     if found is None:
-        raise InputError(f"{identifier[:40]!r} is no ID; give one such as in-12 or out-7, see 'queue status'")
+        raise InputError(f"{identifier[:40]!r} is no ID; give one such as in-12, out-7 or part-3, see 'queue status'")
     return found[1], int(found[2])
 
 
@@ -213,7 +223,7 @@ def _entry(name: str, row: Any) -> Entry:
     claimed_until = row["claimed_until"]
     return Entry(
         id=f"{name}-{row['id']}",
-        kind=row.get("kind", "bundle"),
+        kind=row["kind"] if "kind" in row else "audit" if is_audit_key(row["patient"]) else "bundle",
         state=row["state"],
         bytes=row["size"],
         attempts=row["attempts"],
@@ -224,6 +234,30 @@ def _entry(name: str, row: Any) -> Entry:
         in_hand=claimed_until is not None and claimed_until > utc_now(),
         purged=bool(row["is_purged"]),
         came_of=f"in-{row['item']}" if row.get("item") is not None else None,
+    )
+
+
+def _discardable(table: Table) -> ColumnElement[bool]:
+    if table is PARTS:
+        return table.c.payload.is_not(None)
+    free = or_(table.c.claimed_until.is_(None), table.c.claimed_until < utc_now())
+    return and_(table.c.state.in_((WAITING, FAILED)), free)
+
+
+def _part(row: Any) -> Entry:
+    return Entry(
+        id=f"part-{row['id']}",
+        kind="part",
+        state=_WHOLE if row["is_purged"] else WAITING,
+        bytes=row["size"],
+        attempts=0,
+        reason=None,
+        added=row["added"],
+        changed=row["added"],
+        not_before=None,
+        in_hand=False,
+        purged=bool(row["is_purged"]),
+        came_of=None,
     )
 
 

@@ -29,7 +29,8 @@ class Capacity:
     def __init__(self, settings: Settings, inbox: Inbox, outbox: Outbox) -> None:
         """Look for the first time. Raises SQLAlchemyError when the database cannot be read."""
         self._settings = settings
-        self._queues = (inbox.queue, outbox.queue)
+        # AuditEvents do not count: a server that takes none of them must not keep notes from being taken in.
+        self._waiting = (inbox.queue.waiting, outbox.waiting if settings.audit == "fhir" else outbox.queue.waiting)
         engine = inbox.queue.engine
         self._disk = Path(engine.url.database or ".").parent if is_sqlite(engine) else None
         self._reached = ""
@@ -70,7 +71,7 @@ class Capacity:
 
     def _bound_reached(self, share: float) -> str:
         """Return the setting whose bound is reached, "" when none is."""
-        items, size = (sum(each) for each in zip(*(queue.waiting() for queue in self._queues), strict=True))
+        items, size = (sum(each) for each in zip(*(waiting() for waiting in self._waiting), strict=True))
         if items >= self._settings.queue_max_items * share:
             return "queue_max_items"
         if size >= self._settings.queue_max_bytes * share:

@@ -66,6 +66,7 @@ class Sent:
 
     place: str  # "Condition/7"
     version: str | None  # None where the server does not tell it
+    created: bool | None = None  # whether it was not there before (201); None where nobody tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,10 @@ class FhirClient:
         """Send a transaction as `write` does, and return the resources' places alone."""
         return [each.place for each in self.write(bundle)]
 
-    def write(self, bundle: Json) -> list[Sent]:
+    def write(self, bundle: Json, request: str | None = None) -> list[Sent]:
         """Send a transaction and return where its resources stand on the server, in the Bundle's order.
+
+        `request` is sent as X-Request-Id, by which the server's log of it is found.
 
         A server that limits the entries of a transaction gets the Bundle in parts, in its order. Parts are not one
         transaction: after a fault between them the Bundle must be sent again, which the conditional creates make
@@ -153,12 +156,12 @@ class FhirClient:
         _require_subjects(entries)
         if not self._in_parts:
             try:
-                return self._transaction(entries)
+                return self._transaction(entries, request)
             except _TooManyEntriesError:
                 if len(entries) <= _PART:
                     raise
                 self._in_parts = True
-        return self._send_parts(entries)
+        return self._send_parts(entries, request)
 
     def read(self, place: str) -> Standing:
         """Return what stands at a place ("Condition/7"). Raises what `write` raises."""
@@ -197,25 +200,26 @@ class FhirClient:
             return None
         return str(url)
 
-    def _send_parts(self, entries: Sequence[Json]) -> list[Sent]:
+    def _send_parts(self, entries: Sequence[Json], request: str | None) -> list[Sent]:
         places: list[Sent] = []
         known: dict[str, str] = {}  # fullUrl of what an earlier part created -> its place
         for start in range(0, len(entries), _PART):
             part = entries[start : start + _PART]
-            places += self._transaction([resolved(entry, known) for entry in part])
+            places += self._transaction([resolved(entry, known) for entry in part], request)
             known |= {str(entry["fullUrl"]): sent.place for entry, sent in zip(entries, places, strict=False)}
         return places
 
-    def _transaction(self, entries: Sequence[Json]) -> list[Sent]:
+    def _transaction(self, entries: Sequence[Json], request: str | None) -> list[Sent]:
         body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": list(entries)})
         for attempt in stamina.retry_context(on=_wait, attempts=self._attempts, timeout=None):
             with attempt:
-                response = self._post(body)
+                response = self._post(body, request)
         return _places(response, len(entries))
 
-    def _post(self, body: str) -> httpx2.Response:
+    def _post(self, body: str, request: str | None) -> httpx2.Response:
+        headers = {} if request is None else {"X-Request-Id": request}
         try:
-            response = self._client.post(self._url, content=body)
+            response = self._client.post(self._url, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise TransientDeliveryError(
                 f"the FHIR server cannot be reached ({type(error).__name__}); check that it runs and its address"
@@ -350,7 +354,9 @@ def _sent(entry: Json) -> Sent:
     found = _LOCATION.search(location)
     place = found[1] if found else f"{resource['resourceType']}/{resource['id']}"
     history = _HISTORY.search(location)
-    return Sent(place, _version(resource, answer.get("etag", "")) or (history[1] if history else None))
+    version = _version(resource, answer.get("etag", "")) or (history[1] if history else None)
+    status = str(answer.get("status", ""))
+    return Sent(place, version, status.startswith("201") if status else None)
 
 
 def _version(resource: Json, etag: str) -> str | None:

@@ -14,14 +14,17 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fhir_coder.delivery import reconcile
-from fhir_coder.delivery.client import FhirClient
+from fhir_coder.delivery.audit import Changes, audits_of_delivery, patient_in
+from fhir_coder.delivery.client import FhirClient, Sent
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.document_delivery import DocumentDelivery, Target, kind_of
 from fhir_coder.delivery.effect import Effect
-from fhir_coder.delivery.entries import PROVENANCE, created, superseded, transaction, underived
+from fhir_coder.delivery.entries import PROVENANCE, created, is_update, superseded, transaction, underived
+from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.delivery.revision import status_steps, told, with_status
 from fhir_coder.delivery.targets import FolderTarget, ServerTarget
 from fhir_coder.delivery.written import Ledger
+from fhir_coder.errors import DeliveryError
 from fhir_coder.fhir.identity import digest
 from fhir_coder.settings import Settings
 
@@ -46,6 +49,7 @@ class Deliverer:
         self._enrich = settings.enrich
         self._lookup = lookup if settings.enrich == "all" else None
         self._ledger = Ledger(engine)
+        self._outbox = Outbox(engine) if settings.audit == "fhir" else None  # for the AuditEvents of what is done
         self._targets: list[Target] = []
         if settings.out is not None:
             self._targets.append(FolderTarget(settings.out))
@@ -61,6 +65,9 @@ class Deliverer:
         Raises `DeliveryError` when the server refuses it for good or a file is damaged, `TransientDeliveryError` when
         it may succeed later, and SQLAlchemyError when the ledger cannot be read or written.
         """
+        if dispatch.audit_of is not None:
+            self._send_audit(dispatch)
+            return ()
         return tuple(effect for target in self._targets for effect in self._deliver(target, dispatch))
 
     def close(self) -> None:
@@ -68,23 +75,50 @@ class Deliverer:
         for target in self._targets:
             target.close()
 
+    @property
+    def places(self) -> list[str]:
+        """The places that are delivered to, as the ledger and AuditEvents name them."""
+        return [target.name for target in self._targets]
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether AuditEvents of what is delivered are put into the outbox."""
+        return self._outbox is not None
+
+    def _send_audit(self, dispatch: Dispatch) -> None:
+        target = next((each for each in self._targets if each.name == dispatch.audit_of), None)
+        if target is None:
+            raise DeliveryError("an AuditEvent of another FHIR server or folder than those of the settings")
+        target.send(dispatch.bundle)
+
     def _deliver(self, target: Target, dispatch: Dispatch) -> list[Effect]:
         entries: Sequence[Json] = dispatch.bundle.get("entry", [])
         if dispatch.document is None:
             if entries:
-                target.send(transaction(entries))
+                self._audit(target, dispatch.act, _of_records(entries, target.send(transaction(entries), dispatch.act)))
             return []
         if dispatch.status_alone is not None:
             return self._change_status(target, dispatch, dispatch.document, dispatch.status_alone)
         entries, said = self._admitted(target, dispatch, entries)
         adds_evidence = self._enrich != "off" and not dispatch.waits
-        delivery = DocumentDelivery(self._ledger, target, dispatch, entries, adds_evidence=adds_evidence)
+        delivery = DocumentDelivery(
+            self._ledger, target, dispatch, entries, adds_evidence=adds_evidence, audited=self._outbox is not None
+        )
         effects = said + delivery.carry_out()
         kept = {"bundle": dispatch.bundle, "retracts": dispatch.retracts, "names": dispatch.names}
         self._ledger.wait(target.name, dispatch.document, kept if dispatch.waits else None)
         if self._lookup is not None and isinstance(target, ServerTarget):
-            effects += _code_chart(target.client, entries, self._lookup)
+            coded = _code_chart(target.client, entries, self._lookup)
+            updated = tuple(each.place for each in coded)
+            self._audit(target, dispatch.act, Changes(updated=updated, patient=_patient_of(target, entries, coded)))
+            effects += coded
         return effects
+
+    def _audit(self, target: Target, act: str, changes: Changes) -> None:
+        """Put the AuditEvents of what has no place in the ledger into the outbox."""
+        audits = audits_of_delivery(target.name, act, changes) if self._outbox is not None else []
+        if self._outbox is not None and audits:
+            self._outbox.store(audits)
 
     def _change_status(self, target: Target, dispatch: Dispatch, document: str, status: str) -> list[Effect]:
         """Give what a document gave, or has waiting, its new docStatus."""
@@ -97,13 +131,22 @@ class Deliverer:
                 document=document,
                 retracts=tuple(waiting["retracts"]),
                 names=tuple(waiting["names"]),
+                act=dispatch.act,
             )
             return self._deliver(target, final)
         steps = status_steps(self._ledger.rows(target.name, [document]), status)
         if not steps:
             reason = "the status is that of a document of which nothing is known, or it has that status already"
             return [Effect(target=kind_of(target), what="ignored", place="", reason=reason)]
-        return DocumentDelivery(self._ledger, target, dispatch, [], adds_evidence=False, steps=steps).carry_out()
+        return DocumentDelivery(
+            self._ledger,
+            target,
+            dispatch,
+            [],
+            adds_evidence=False,
+            audited=self._outbox is not None,
+            steps=steps,
+        ).carry_out()
 
     def _admitted(
         self, target: Target, dispatch: Dispatch, entries: Sequence[Json]
@@ -123,6 +166,26 @@ class Deliverer:
             reason = "the document holds another one in another form (transforms, signs); its facts are written already"
             return underived(entries), [Effect(target=kind_of(target), what="ignored", place="", reason=reason)]
         return entries, []
+
+
+def _of_records(entries: Sequence[Json], answers: Sequence[Sent]) -> Changes:
+    """What a message's records created and updated; the patient is their own Patient, where they name no other."""
+    sent = list(zip(entries, answers, strict=True))
+    places = {str(entry.get("fullUrl")): answer.place for entry, answer in sent}
+    patients = [answer.place for _, answer in sent if answer.place.startswith("Patient/")]
+    return Changes(
+        created=tuple(answer.place for entry, answer in sent if answer.created or _may_be_new(entry, answer)),
+        updated=tuple(answer.place for entry, answer in sent if is_update(entry) and not answer.created),
+        patient=patient_in([entry["resource"] for entry in entries], places) or next(iter(patients), None),
+    )
+
+
+def _may_be_new(entry: Json, answer: Sent) -> bool:
+    return answer.created is None and not is_update(entry)
+
+
+def _patient_of(target: ServerTarget, entries: Sequence[Json], coded: Sequence[Effect]) -> str | None:
+    return reconcile.patient_of(target.client, entries) if coded else None
 
 
 def _code_chart(client: FhirClient, entries: Sequence[Json], lookup: reconcile.Lookup) -> list[Effect]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from fhir_coder.fhir.identity import document_identity, identity_of
 from fhir_coder.model import Note
@@ -30,6 +31,10 @@ class Dispatch:
     waits: bool = False
     # The docStatus that a document has from now on; what it says came before, and stays.
     status_alone: str | None = None
+    # What tells this delivery from every other one; sent with it as X-Request-Id, however often that is tried.
+    act: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    # The place (base URL or folder) that an AuditEvent is for; None for everything else.
+    audit_of: str | None = None
 
 
 def dispatch_of(note: Note, bundle: Mapping[str, Any], settings: Settings) -> Dispatch:

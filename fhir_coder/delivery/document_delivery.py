@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from sqlalchemy import Connection
+
 from fhir_coder.delivery import reconcile
+from fhir_coder.delivery.audit import Changes, audits_of_delivery, patient_in
 from fhir_coder.delivery.client import Sent, VersionConflictError, resolved
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.effect import Effect, What
 from fhir_coder.delivery.entries import DOCUMENT, PROVENANCE, created, is_of_document, is_update, transaction
+from fhir_coder.delivery.outbox import add_dispatches
 from fhir_coder.delivery.revision import Decision, Step, content, decide, revise, taken_back, told
 from fhir_coder.delivery.targets import FolderTarget, ServerTarget
 from fhir_coder.delivery.written import Ledger, Written
@@ -40,10 +44,13 @@ class DocumentDelivery:
         entries: Sequence[Json],
         *,
         adds_evidence: bool,
+        audited: bool = False,
         steps: list[Step] | None = None,
     ) -> None:
+        """`audited`: AuditEvents of what is done are put into the outbox, in the transaction of the ledger."""
         assert dispatch.document is not None  # noqa: S101 - told to the type checker: the caller has looked
         self._ledger = ledger
+        self._audited = audited
         self._target = target
         self._dispatch = dispatch
         self._document = dispatch.document
@@ -142,7 +149,7 @@ class DocumentDelivery:
         """Send the entries, and return by full URL what was sent and where it stands."""
         if not entries:
             return {}
-        answers = self._target.send(transaction(entries))
+        answers = self._target.send(transaction(entries), self._dispatch.act)
         return {str(entry["fullUrl"]): (entry, sent) for entry, sent in zip(entries, answers, strict=True)}
 
     def _record(self, decisions: Sequence[Decision], sent: Mapping[str, tuple[Json, Sent]]) -> None:
@@ -154,6 +161,9 @@ class DocumentDelivery:
             for url, (entry, answer) in sent.items()
             if url not in own and entry["resource"]["resourceType"] == PROVENANCE
         ]
+        audits = []
+        if self._audited:
+            audits = audits_of_delivery(self._target.name, self._dispatch.act, self._changes(decisions, sent))
         replaces = [] if self._withdrawn or self._dispatch.waits else self._dispatch.retracts
         over = [each.step.row.identity for each in decisions if each.step.row and _is_over(each.step, each.step.row)]
         self._ledger.record(
@@ -164,7 +174,44 @@ class DocumentDelivery:
             names=None if self._dispatch.status_alone else self._dispatch.names,
             replaces=replaces,
             stands=not self._withdrawn,
+            also=(lambda connection: _put_audits(connection, audits)) if audits else None,
         )
+
+    def _changes(self, decisions: Sequence[Decision], sent: Mapping[str, tuple[Json, Sent]]) -> Changes:
+        """What was created and updated, for the AuditEvents.
+
+        What an earlier attempt wrote before it was cut off counts: of that one, nobody has told. So what is new to the
+        ledger is taken to be created, though the server may have met it.
+        """
+        places = {row.identity: row.place for row in self._own}
+        places |= {url: answer.place for url, (_, answer) in sent.items()}
+        acts = {str(each.step.entry["fullUrl"]): each.step.act for each in decisions if each.step.entry is not None}
+        created, updated = [], []
+        for url, (entry, answer) in sent.items():
+            if answer.created or (is_of_document(entry) and not is_update(entry) and acts.get(url, "new") == "new"):
+                created.append(answer.place)
+            elif is_update(entry) and acts.get(url) != "same":
+                updated.append(answer.place)
+        updated += [
+            each.step.row.place
+            for each in decisions
+            if each.step.row and each.step.act in _CHANGES and each.entry is None and not each.kept
+        ]
+        known = [row.resource for row in (*self._own, *self._replaced)]
+        return Changes(
+            created=tuple(created),
+            updated=tuple(dict.fromkeys(updated)),
+            patient=patient_in([*(each["resource"] for each in self._entries), *known], places),
+            source=self._source(places),
+        )
+
+    def _source(self, places: Mapping[str, str]) -> str | None:
+        """The place of the document, or None where it has none."""
+        own = next((row.place for row in self._own if row.type == DOCUMENT), None)
+        made = self._provenance_of(self._document) or {}
+        stated = [each.get("what", {}).get("reference") for each in made.get("entity", ())]
+        place = own or next((places.get(each, each) for each in stated if each), None)
+        return None if place is None or place.startswith("urn:") else place
 
     def _row(
         self, decision: Decision, sent: Mapping[str, tuple[Json, Sent]], places: Mapping[str, str]
@@ -224,6 +271,10 @@ class DocumentDelivery:
         what: What = "gone" if decision.gone else "kept" if decision.kept else step.act  # type: ignore[assignment]
         reason = decision.kept or step.reason
         return Effect(target=kind_of(self._target), what=what, place=step.row.place, reason=reason)
+
+
+def _put_audits(connection: Connection, audits: Sequence[Dispatch]) -> None:
+    add_dispatches(connection, audits, patient=None)
 
 
 def kind_of(target: Target) -> Literal["server", "folder"]:

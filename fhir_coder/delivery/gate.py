@@ -18,9 +18,10 @@ _PROBING_PAUSE = 0.2  # of those who wait for the one that asks
 class Gate:
     """Shared by all that send to one server."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, name: str = "the server") -> None:
+        """`clock` gives seconds; `name` is what is asked."""
         self._clock = clock
+        self._name = name
         self._lock = Lock()
         self._failures = 0  # in a row
         self._opens = 0.0
@@ -53,7 +54,7 @@ class Gate:
         """Tell that the server answered as it should."""
         with self._lock:
             if self._failures >= _CLOSES_AFTER:
-                _log.warning("the server answers again")
+                _log.warning("%s answers again", self._name)
             self._failures = 0
 
     def failed(self, retry_after: float | None) -> bool:
@@ -68,5 +69,5 @@ class Gate:
                 pause = min(_FIRST_PAUSE * 2 ** min(beyond, 10), _LONGEST_PAUSE)
                 self._opens = self._clock() + max(pause, retry_after or 0.0)
                 if beyond == 0:
-                    _log.warning("the server is away; one delivery at a time asks for it")
+                    _log.warning("%s is away; one delivery at a time asks for it", self._name)
             return self._failures == 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, Table, select, update
+from sqlalchemy import Engine, Table, case, select, update
 
 from fhir_coder.delivery.inbox import CODED, INBOX
-from fhir_coder.delivery.outbox import OUTBOX, SENT
+from fhir_coder.delivery.outbox import OUTBOX, SENT, is_audit
 from fhir_coder.delivery.queue import utc_now
 
 _AT_ONCE = 500  # rows
@@ -28,8 +28,10 @@ def purge(engine: Engine, days: float) -> int:
 def _purge_some(engine: Engine, table: Table, done: str, before: datetime) -> int:
     """Purge a few rows: whoever takes messages in waits no longer than that takes."""
     rows = table.c
+    # What tells an AuditEvent from a note tells nothing of a patient.
+    patient = case((is_audit(), rows.patient), else_=None) if table is OUTBOX else None
     old = select(rows.id).where(rows.state == done, rows.changed < before, rows.payload.is_not(None)).limit(_AT_ONCE)
     with engine.begin() as connection:
         return connection.execute(
-            update(table).where(rows.id.in_(old.scalar_subquery())).values(payload=None, patient=None)
+            update(table).where(rows.id.in_(old.scalar_subquery())).values(payload=None, patient=patient)
         ).rowcount

@@ -39,6 +39,7 @@ class Coded:
     """What came of an item."""
 
     dispatches: Sequence[Dispatch] = ()
+    audits: Sequence[Dispatch] = ()  # AuditEvents of how it was come by
     # What else is written in the transaction that marks the item as coded.
     record: Callable[[Connection], None] | None = None
 
@@ -56,6 +57,12 @@ class Item:
     def id(self) -> int:
         """Its number in the inbox."""
         return self.row.id
+
+    @property
+    def act(self) -> str:
+        """What tells it from all other items, of other databases too; the same at each attempt."""
+        values = self.row.values
+        return sha256(f"{values['key']}\x1f{values['added'].isoformat()}".encode()).hexdigest()[:32]
 
 
 class Inbox:
@@ -94,7 +101,8 @@ class Inbox:
         with self.queue.engine.begin() as connection:
             if not self.queue.finish(connection, item.row):
                 return False
-            add_dispatches(connection, coded.dispatches, patient=item.row.values["patient"], item=item.id)
+            dispatches = (*coded.dispatches, *coded.audits)
+            add_dispatches(connection, dispatches, patient=item.row.values["patient"], item=item.id)
             if coded.record is not None:
                 coded.record(connection)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -27,7 +28,7 @@ from fhir_coder.delivery.database import METADATA, insert_new
 from fhir_coder.delivery.queue import ID, utc_now
 from fhir_coder.errors import InputError
 
-_PARTS = Table(
+PARTS = Table(
     "message_parts",
     METADATA,
     Column("id", ID, primary_key=True),
@@ -44,13 +45,22 @@ _PARTS = Table(
 _MOST_PARTS = 10_000  # of one message
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsStatus:
+    """How much waits for the parts that are still to come."""
+
+    messages: int  # of which some parts are here and others are not
+    parts: int
+    bytes: int
+    oldest_seconds: float | None  # since the oldest part that waits was added
+
+
 class MessageParts:
     """The table of parts. Its methods may be called from any thread; a disk at fault raises SQLAlchemyError."""
 
     def __init__(self, engine: Engine) -> None:
         """`engine` is that of `open_database`."""
         self._engine = engine
-        METADATA.create_all(engine, tables=[_PARTS])
 
     def store(self, key: str, sender: str, continues: str, pointer: str, payload: bytes) -> bool:
         """Store a part, synced to disk. False: it came before, and its message is stored already."""
@@ -63,8 +73,8 @@ class MessageParts:
             "added": utc_now(),
         }
         with self._engine.begin() as connection:
-            connection.execute(insert_new(connection, _PARTS, "key"), row)
-            waits = select(_PARTS.c.payload.is_not(None)).where(_PARTS.c.key == key)
+            connection.execute(insert_new(connection, PARTS, "key"), row)
+            waits = select(PARTS.c.payload.is_not(None)).where(PARTS.c.key == key)
             return bool(connection.execute(waits).scalar_one())
 
     def message(self, key: str, most: int) -> Mapping[str, bytes] | None:
@@ -78,38 +88,63 @@ class MessageParts:
             chain = _chain(connection, key, most)
             if chain is None:
                 return None
-            rows = connection.execute(select(_PARTS.c.key, _PARTS.c.payload).where(_PARTS.c.key.in_(chain)))
+            rows = connection.execute(select(PARTS.c.key, PARTS.c.payload).where(PARTS.c.key.in_(chain)))
             payloads = {row.key: row.payload for row in rows}
         return {each: payloads[each] for each in chain}
 
     def release(self, keys: Collection[str]) -> None:
         """Remove the content of parts whose message is stored. The rows stay: a part that comes again is known."""
         with self._engine.begin() as connection:
-            connection.execute(update(_PARTS).where(_PARTS.c.key.in_(keys)).values(payload=None))
+            connection.execute(update(PARTS).where(PARTS.c.key.in_(keys)).values(payload=None))
 
     def forget(self, key: str) -> None:
         """Remove a part that is refused."""
         with self._engine.begin() as connection:
-            connection.execute(delete(_PARTS).where(_PARTS.c.key == key, _PARTS.c.payload.is_not(None)))
+            connection.execute(delete(PARTS).where(PARTS.c.key == key, PARTS.c.payload.is_not(None)))
 
     def waiting(self) -> int:
         """Return how many parts wait for others."""
         with self._engine.connect().execution_options(reads=True) as connection:
-            count = select(func.count()).select_from(_PARTS).where(_PARTS.c.payload.is_not(None))
+            count = select(func.count()).select_from(PARTS).where(PARTS.c.payload.is_not(None))
             return int(connection.execute(count).scalar_one())
+
+
+def parts_status(connection: Connection) -> PartsStatus:
+    """Return how much waits. Parts that follow one another, as far as they are here, count as one message."""
+    waits, before = PARTS.c.payload.is_not(None), PARTS.alias("before")
+    follows = (
+        select(before.c.id)
+        .where(before.c.pointer == PARTS.c.continues, before.c.pointer != "", before.c.payload.is_not(None))
+        .correlate(PARTS)
+        .exists()
+    )
+    found = connection.execute(
+        select(
+            func.count().label("parts"),
+            func.coalesce(func.sum(PARTS.c.size), 0).label("bytes"),
+            func.min(PARTS.c.added).label("oldest"),
+        ).where(waits)
+    ).one()
+    messages = connection.execute(select(func.count()).select_from(PARTS).where(waits, ~follows)).scalar_one()
+    return PartsStatus(
+        messages=messages,
+        parts=found.parts,
+        bytes=int(found.bytes),
+        oldest_seconds=None if found.oldest is None else (utc_now() - found.oldest).total_seconds(),
+    )
 
 
 def _chain(connection: Connection, key: str, most: int) -> list[str] | None:
     """Return the keys of the parts from the first to the last, or None when one is missing."""
-    own = _newest(connection, _PARTS.c.key == key)
+    own = _newest(connection, PARTS.c.key == key)
     if own is None:
         return None
     first, last, size, chain = own, own, own.size, [own.key]
     while first.continues or last.pointer:
         if first.continues:
-            found = first = _newest(connection, _PARTS.c.pointer == first.continues)
+            found = first = _newest(connection, PARTS.c.pointer == first.continues)
         else:
-            found = last = _newest(connection, _PARTS.c.continues == last.pointer)
+            found = last = _newest(connection, PARTS.c.continues == last.pointer)
         if found is None:
             return None
         size += found.size
@@ -126,9 +161,9 @@ def _chain(connection: Connection, key: str, most: int) -> list[str] | None:
 
 def _newest(connection: Connection, where: ColumnElement[bool]) -> Any:
     """Return the part that came last of those that wait, or None."""
-    columns = (_PARTS.c.key, _PARTS.c.continues, _PARTS.c.pointer, _PARTS.c.size)
-    waiting = select(*columns).where(where, _PARTS.c.payload.is_not(None))
-    return connection.execute(waiting.order_by(_PARTS.c.id.desc()).limit(1)).first()
+    columns = (PARTS.c.key, PARTS.c.continues, PARTS.c.pointer, PARTS.c.size)
+    waiting = select(*columns).where(where, PARTS.c.payload.is_not(None))
+    return connection.execute(waiting.order_by(PARTS.c.id.desc()).limit(1)).first()
 
 
 def _link(sender: str, pointer: str) -> str:

@@ -1,14 +1,20 @@
-"""The outbox: what is to be delivered to the FHIR server or the folder, and what they did not take."""
+"""The outbox: what is to be delivered to the FHIR server or the folder, and what they did not take.
+
+AuditEvents wait here too, each by itself: no note waits for one, and they wait for no note. What they bear in place of
+a patient tells them from notes, and for which place they are.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import orjson
-from sqlalchemy import Column, Connection, Engine, Table, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, false, insert, not_, or_, select
 
 from fhir_coder.delivery.database import METADATA
 from fhir_coder.delivery.dispatch import Dispatch
@@ -27,6 +33,7 @@ OUTBOX = Table(
 queue_indexes(OUTBOX)
 
 _POLL_SECONDS = 0.02
+_AUDIT = "audit:"  # begins what AuditEvents bear in place of a patient, which is a hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,21 @@ class Outbox:
         self.queue.bell.ring()
         return numbers
 
-    def take(self) -> Outgoing | None:
-        """Claim the oldest dispatch that may be delivered, or return None, and count the attempt."""
-        row = self.queue.take()
+    def take(self, *, notes: bool = True, audits_of: Sequence[str] | None = None) -> Outgoing | None:
+        """Claim the oldest dispatch that may be delivered, or return None, and count the attempt.
+
+        `audits_of` names the places (base URL, folder) whose AuditEvents may be; None: all may.
+        """
+        if notes and audits_of is None:
+            row = self.queue.take()
+        else:
+            audits = is_audit() if audits_of is None else or_(false(), *map(_is_audit_of, audits_of))
+            row = self.queue.take(or_(_is_note(), audits) if notes else audits)
         return None if row is None else Outgoing(row, read_dispatch(row.values["payload"]), row.values["attempts"])
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many dispatches of notes and messages wait, and how many bytes they have."""
+        return self.queue.waiting(_is_note())
 
     def sent(self, outgoing: Outgoing) -> None:
         """Mark a dispatch as delivered."""
@@ -101,12 +119,34 @@ def add_dispatches(
     connection: Connection, dispatches: Sequence[Dispatch], *, patient: str | None, item: int | None = None
 ) -> list[int]:
     """Add dispatches within a transaction, in order, and return their ids. `patient` is a `patient_key`."""
-    return [
-        connection.execute(
-            insert(OUTBOX).returning(OUTBOX.c.id), {"item": item, **new_row(write_dispatch(dispatch), patient)}
-        ).scalar_one()
-        for dispatch in dispatches
-    ]
+    numbers = []
+    for dispatch in dispatches:
+        key = patient if dispatch.audit_of is None else f"{_prefix(dispatch.audit_of)}{uuid4().hex}"
+        row = {"item": item, **new_row(write_dispatch(dispatch), key)}
+        numbers.append(connection.execute(insert(OUTBOX).returning(OUTBOX.c.id), row).scalar_one())
+    return numbers
+
+
+def is_audit() -> ColumnElement[bool]:
+    """Tell of a row whether it is an AuditEvent."""
+    return OUTBOX.c.patient.like(f"{_AUDIT}%")
+
+
+def is_audit_key(patient: str | None) -> bool:
+    """Whether a row with this in place of a patient is an AuditEvent."""
+    return patient is not None and patient.startswith(_AUDIT)
+
+
+def _is_note() -> ColumnElement[bool]:
+    return or_(OUTBOX.c.patient.is_(None), not_(is_audit()))
+
+
+def _is_audit_of(place: str) -> ColumnElement[bool]:
+    return OUTBOX.c.patient.like(f"{_prefix(place)}%")
+
+
+def _prefix(place: str) -> str:
+    return f"{_AUDIT}{sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}:"
 
 
 def write_dispatch(dispatch: Dispatch) -> bytes:
@@ -117,5 +157,6 @@ def write_dispatch(dispatch: Dispatch) -> bytes:
 def read_dispatch(raw: bytes) -> Dispatch:
     """Return the dispatch that `write_dispatch` wrote."""
     content: dict[str, Any] = orjson.loads(raw)
+    content.setdefault("act", sha256(raw).hexdigest())  # stored by an earlier release, which gave it none
     values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
     return Dispatch(**values)

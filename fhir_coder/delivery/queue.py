@@ -18,6 +18,7 @@ from uuid import uuid4
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -121,15 +122,17 @@ class Queue:
         self._closing = Event()
         self._renewing: Thread | None = None
 
-    def take(self) -> Claimed | None:
-        """Claim the oldest row that may be worked on, or return None, and count the attempt.
+    def take(self, only: ColumnElement[bool] | None = None) -> Claimed | None:
+        """Claim the oldest row that may be worked on, `only` of those where that holds, or return None, and count the
+        attempt.
 
         The attempt is counted before it is made: one that brings the program down counts too.
         """
         owner, now, rows = self._begin(), utc_now(), self._table.c
         self._give_back_dropped()
         with self.engine.begin() as connection:
-            row = connection.execute(self._next, {"now": now}).mappings().one_or_none()
+            found = self._next if only is None else self._next.where(only)
+            row = connection.execute(found, {"now": now}).mappings().one_or_none()
             if row is None:
                 return None
             claim = f"{owner.name}:{uuid4().hex[:12]}"
@@ -195,12 +198,11 @@ class Queue:
             rows = connection.execute(select(state, func.count()).group_by(state)).all()
         return {WAITING: 0, self.done: 0, FAILED: 0} | {row[0]: row[1] for row in rows}
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many rows wait, and how many bytes they have."""
+    def waiting(self, only: ColumnElement[bool] | None = None) -> tuple[int, int]:
+        """Return how many rows wait, `only` of those where that holds, and how many bytes they have."""
+        found = select(func.count(), func.coalesce(func.sum(self._table.c.size), 0)).where(_is_waiting(self._table))
         with self.engine.connect().execution_options(reads=True) as connection:
-            row = connection.execute(
-                select(func.count(), func.coalesce(func.sum(self._table.c.size), 0)).where(_is_waiting(self._table))
-            ).one()
+            row = connection.execute(found if only is None else found.where(only)).one()
         return int(row[0]), int(row[1])
 
     def oldest(self) -> float:

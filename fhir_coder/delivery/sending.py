@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.gate import Gate
 from fhir_coder.delivery.outbox import Outbox, Outgoing
+from fhir_coder.delivery.queue import utc_now
 from fhir_coder.delivery.worker import is_storage_fault, told
 from fhir_coder.errors import DeliveryError, FhirCoderError, TransientDeliveryError
 from fhir_coder.logs import correlated
@@ -29,13 +31,31 @@ class Sending:
     What the server refuses for good is set aside at once, and the patient's later notes go on. What may succeed later
     is tried again, after the time that the server asked for or with growing pauses; meanwhile those of other patients
     go on. While the server takes nothing at all, one dispatch at a time asks whether it is there again (`gate`).
+
+    AuditEvents have a gate of their own: while they are not taken, one at a time asks, and notes go on.
     """
 
-    def __init__(self, outbox: Outbox, deliver: Callable[[Dispatch], None], gate: Gate) -> None:
-        """`deliver` raises `DeliveryError` or `TransientDeliveryError`; `gate` is shared by all who send."""
+    def __init__(
+        self,
+        outbox: Outbox,
+        deliver: Callable[[Dispatch], None],
+        gate: Gate,
+        audits_of: Sequence[str] | None = None,
+        *,
+        notes: bool = True,
+    ) -> None:
+        """`deliver` raises `DeliveryError` or `TransientDeliveryError`; `gate` is shared by all who send.
+
+        `audits_of` names the places (base URL, folder) whose AuditEvents are sent; None: all are. Without `notes`,
+        nothing else is sent.
+        """
+        self._notes = notes
         self._outbox = outbox
         self._deliver = deliver
         self._gate = gate
+        self._audits_of = audits_of
+        self._audit_gate = Gate(name="the log of AuditEvents")
+        self._note_taken = datetime.min  # when the server last took something else than an AuditEvent
 
     def step(self) -> float | None:
         """Deliver one dispatch, if there is one. Return the seconds to wait, or None when there is nothing to send.
@@ -45,13 +65,17 @@ class Sending:
         wait = self._gate.enter()
         if wait:
             return wait
+        audits = not self._audit_gate.enter()
+        outgoing = None
         try:
-            outgoing = self._outbox.take()
-        except BaseException:
-            self._gate.leave()
-            raise
+            outgoing = self._outbox.take(notes=self._notes, audits_of=self._audits_of if audits else ())
+        finally:
+            is_audit = outgoing is not None and outgoing.dispatch.audit_of is not None
+            if audits and not is_audit:
+                self._audit_gate.leave()
+            if outgoing is None:
+                self._gate.leave()
         if outgoing is None:
-            self._gate.leave()
             return None
         try:
             with correlated(_correlation(outgoing)), span("delivery", attempt=outgoing.attempts):
@@ -63,6 +87,8 @@ class Sending:
             raise
         finally:
             self._gate.leave()
+            if is_audit:
+                self._audit_gate.leave()
             self._outbox.queue.release(outgoing.row)
         return 0.0
 
@@ -70,18 +96,33 @@ class Sending:
         try:
             self._deliver(outgoing.dispatch)
         except TransientDeliveryError as error:
-            self._try_again(outgoing, error, alone=self._gate.failed(error.retry_after))
+            self._try_again(outgoing, error, alone=self._failed(outgoing, error))
         except (DeliveryError, FhirCoderError) as error:
-            self._gate.succeeded()  # a refusal is an answer, too
+            self._succeeded(outgoing)  # a refusal is an answer, too
             self._set_aside(outgoing, told(error))
         except Exception as error:
             if is_storage_fault(error):
                 raise
             self._unforeseen(outgoing, error)
         else:
-            self._gate.succeeded()
+            self._succeeded(outgoing)
             self._outbox.sent(outgoing)
             _log.info("outbox item %d is delivered", outgoing.id)
+
+    def _succeeded(self, outgoing: Outgoing) -> None:
+        self._gate.succeeded()
+        if outgoing.dispatch.audit_of is None:
+            self._note_taken = utc_now()
+        else:
+            self._audit_gate.succeeded()
+
+    def _failed(self, outgoing: Outgoing, error: TransientDeliveryError) -> bool:
+        """Tell the gate, and return whether the server took others, so that the fault may be of this one."""
+        if outgoing.dispatch.audit_of is None:
+            return self._gate.failed(error.retry_after)
+        self._audit_gate.failed(error.retry_after)
+        tried: datetime = outgoing.row.values["changed"]  # the time before
+        return self._note_taken > tried
 
     def _try_again(self, outgoing: Outgoing, error: TransientDeliveryError, *, alone: bool) -> None:
         """`alone`: the server took others just before, so that the fault may be of this one."""

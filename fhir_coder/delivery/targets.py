@@ -37,9 +37,9 @@ class ServerTarget:
         query = str(request.get("url", "")).partition("?")[2]
         return {**entry, "request": {"method": "POST", "url": row.type, "ifNoneExist": query}}
 
-    def send(self, bundle: Json) -> list[Sent]:
-        """Send a transaction; raises what `FhirClient.write` raises."""
-        return self.client.write(bundle)
+    def send(self, bundle: Json, request: str | None = None) -> list[Sent]:
+        """Send a transaction with its X-Request-Id; raises what `FhirClient.write` raises."""
+        return self.client.write(bundle, request)
 
     def close(self) -> None:
         """Close the connections."""
@@ -64,7 +64,7 @@ class FolderTarget:
         """Return the entry of what stands unchanged; it is written only where somebody has cleared the folder."""
         return put(str(entry["fullUrl"]), row.place, row.resource, None)
 
-    def send(self, bundle: Json) -> list[Sent]:
+    def send(self, bundle: Json, request: str | None = None) -> list[Sent]:  # noqa: ARG002 - as for a server
         """Write the resources of a Bundle, and return where they stand.
 
         Raises `DeliveryError` for a damaged file, and `TransientDeliveryError` for a disk that is full or at fault.

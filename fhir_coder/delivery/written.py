@@ -6,7 +6,7 @@ replacement or its withdrawal knows what to take back, and what somebody else ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -81,8 +81,7 @@ class Ledger:
     """The table of what was written. A database at fault raises SQLAlchemyError. Safe for several threads."""
 
     def __init__(self, engine: Engine) -> None:
-        """Create the tables where they are missing."""
-        METADATA.create_all(engine, tables=[_WRITTEN, _NAMES, _REPLACED, _WAITING])
+        """`engine` is that of `open_database`."""
         self._engine = engine
 
     def rows(self, target: str, documents: Iterable[str]) -> list[Written]:
@@ -153,13 +152,14 @@ class Ledger:
         names: Iterable[str] | None = (),
         replaces: Iterable[str] = (),
         stands: bool = True,
+        also: Callable[[Connection], None] | None = None,
     ) -> None:
         """Write what a delivery of `document` has led to, all of it or nothing.
 
         `forgotten` are identities that another row has taken over. `names` are those by which the document is known;
         with None, what was said of the document itself before still holds.
         `replaces` are the documents it takes the place of, and what it said of that before is forgotten; a document
-        that no longer `stands` (it was withdrawn) replaces none.
+        that no longer `stands` (it was withdrawn) replaces none. `also` writes what else is in the transaction.
         """
         made = [_values(target, row) for row in rows]
         gone = [*forgotten, *(row["identity"] for row in made)]
@@ -169,6 +169,8 @@ class Ledger:
                 connection.execute(delete(_WRITTEN).where(_WRITTEN.c.target == target, _WRITTEN.c.identity.in_(some)))
             if made:
                 connection.execute(_WRITTEN.insert(), made)
+            if also is not None:
+                also(connection)
             if names is not None:
                 _say(connection, target, document, list(names), list(replaces) if stands else [])
 

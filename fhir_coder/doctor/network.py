@@ -13,9 +13,9 @@ from cryptography import x509
 
 from fhir_coder.doctor.finding import Finding, failure, ok, warning
 from fhir_coder.errors import SettingsError
+from fhir_coder.lookup.peers import is_loopback
 from fhir_coder.lookup.protocol import PORTS
 from fhir_coder.lookup.tls import server_context
-from fhir_coder.service.access.admission import is_loopback
 from fhir_coder.service.http_server import require_admission
 from fhir_coder.settings import Settings
 

@@ -24,6 +24,7 @@ import fhirkit
 import orjson
 
 from fhir_coder.errors import ConformanceError, TableError
+from fhir_coder.fhir.audit_event import broken_pattern
 from fhir_coder.fhir.data_types import broken_invariants
 from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION, US_CORE
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
@@ -173,6 +174,8 @@ def _invariants(resource: Json) -> Iterator[Problem]:
             yield from _document(resource)
         case "Provenance":
             yield from _provenance(resource)
+        case "AuditEvent":
+            yield from broken_pattern(resource)
 
 
 def _general(resource: Json) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from fhir_coder.model import Note
 PROFILE = OURS + "coded-provenance"
 
 _AGENT_TYPE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
-_SOFTWARE = {"system": "http://fhir-coder.org/fhir/identifier/software", "value": "fhir-coder"}
+SOFTWARE = {"system": "http://fhir-coder.org/fhir/identifier/software", "value": "fhir-coder"}
 
 
 def provenance(note: Note, source: Source, targets: Sequence[str], identity: str) -> Json:
@@ -36,7 +36,7 @@ def provenance(note: Note, source: Source, targets: Sequence[str], identity: str
         "agent": [
             {
                 "type": fixed(_AGENT_TYPE, "assembler", "Assembler"),
-                "who": {"type": "Device", "identifier": dict(_SOFTWARE), "display": _software()},
+                "who": {"type": "Device", "identifier": dict(SOFTWARE), "display": software_name()},
                 "onBehalfOf": _responsible(note),
             }
         ],
@@ -58,7 +58,8 @@ def _responsible(note: Note) -> Json:
 
 
 @cache
-def _software() -> str:
+def software_name() -> str:
+    """Return the name of this software with its version, where it is installed."""
     try:
         return f"fhir-coder {version('fhir-coder')}"
     except PackageNotFoundError:  # run from a checkout that is not installed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_coder.attachments.charset import content_type, known_charset
-from fhir_coder.attachments.fetch import Fetched, fetch, of_binary
+from fhir_coder.attachments.fetch import Fetched, Permit, fetch, of_binary
 from fhir_coder.attachments.read import FORMATS, READ_TYPES, format_of, may_be_read, read_attachment, require_hash
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.elements import checked_object, object_at, string_at
@@ -46,10 +46,18 @@ class _Offer:
     rank: int  # the most readable form first
 
 
-def take_text(contents: Sequence[Any], binaries: Mapping[str, Json], settings: Settings, *, place: str) -> Taken:
+def take_text(
+    contents: Sequence[Any],
+    binaries: Mapping[str, Json],
+    settings: Settings,
+    *,
+    place: str,
+    permit: Permit | None = None,
+) -> Taken:
     """Return the text of the most readable attachment that can be read; `place` is that of `contents`.
 
-    `binaries` are the Binary resources that came along, by what a url may call them ("#b1", "Binary/7").
+    `binaries` are the Binary resources that came along, by what a url may call them ("#b1", "Binary/7"). `permit` is
+    that of `fetch`; what it raises is raised.
 
     Raises `InputError` or `UnsupportedError` when none can be read: that of the most readable one, with the reasons for
     the others in its message.
@@ -65,7 +73,7 @@ def take_text(contents: Sequence[Any], binaries: Mapping[str, Json], settings: S
     offers.sort(key=lambda offer: offer.rank)
     for number, offer in enumerate(offers):
         try:
-            text, origins = _read(offer, binaries, settings)
+            text, origins = _read(offer, binaries, settings, permit)
         except InputError as error:
             faults.append((offer.place, error))
             continue
@@ -103,7 +111,9 @@ def _offer(content: Any, place: str) -> _Offer:
     )
 
 
-def _read(offer: _Offer, binaries: Mapping[str, Json], settings: Settings) -> tuple[str, tuple[Origin, ...]]:
+def _read(
+    offer: _Offer, binaries: Mapping[str, Json], settings: Settings, permit: Permit | None
+) -> tuple[str, tuple[Origin, ...]]:
     _, charset = content_type(offer.stated)
     if charset is not None:
         known_charset(charset, place=f"{offer.place}.contentType")
@@ -112,7 +122,7 @@ def _read(offer: _Offer, binaries: Mapping[str, Json], settings: Settings) -> tu
     if source == "data":
         stated, raw = offer.stated, _inline(offer.attachment, offer.place)
     else:
-        got = _behind_url(offer, binaries, settings)
+        got = _behind_url(offer, binaries, settings, permit)
         stated, raw = (got.content_type or _ANY) if offer.stated == _ANY else offer.stated, got.raw
     require_hash(raw, offer.attachment.get("size"), string_at(offer.attachment, "hash", offer.place), place=offer.place)
     found = read_attachment(raw, stated, settings, place=place)
@@ -132,7 +142,7 @@ def _inline(attachment: Json, place: str) -> bytes:
         ) from None
 
 
-def _behind_url(offer: _Offer, binaries: Mapping[str, Json], settings: Settings) -> Fetched:
+def _behind_url(offer: _Offer, binaries: Mapping[str, Json], settings: Settings, permit: Permit | None) -> Fetched:
     place = f"{offer.place}.url"
     url = string_at(offer.attachment, "url", offer.place) or ""
     if url in binaries:
@@ -141,7 +151,7 @@ def _behind_url(offer: _Offer, binaries: Mapping[str, Json], settings: Settings)
         raise InputError(
             "the url refers to a resource that did not come with the document", place=place, code="not-found"
         )
-    return fetch(url, content_type(offer.stated)[0], settings, place=place)
+    return fetch(url, content_type(offer.stated)[0], settings, place=place, permit=permit)
 
 
 def _together(faults: Sequence[tuple[str, InputError]]) -> InputError:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from fhir_coder.attachments.fetch import Permit
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.attachment import Taken, take_text
 from fhir_coder.ingest.document_life import read_life
@@ -31,10 +32,12 @@ def note_from_document_reference(
     *,
     place: str = "DocumentReference",
     binaries: Mapping[str, Mapping[str, Any]] | None = None,
+    permit: Permit | None = None,
 ) -> Note:
     """Return the note that the DocumentReference carries. `place` is its FHIRPath in what was sent.
 
-    `binaries` are the Binary resources that came along with it, by what an attachment's url may call them.
+    `binaries` are the Binary resources that came along with it, by what an attachment's url may call them. `permit`
+    says what may be read of the FHIR server for whoever sent the document (`attachments.fetch`); without it, all.
 
     Without an id, `Note.document` stays None. A subject or encounter that is contained or given by
     `urn:` cannot be referred to from outside and stays None too.
@@ -62,7 +65,7 @@ def note_from_document_reference(
     taken = _NOTHING
     if in_error is None:
         binaries = {**(binaries or {}), **_binaries(resource)}
-        taken = take_text(_contents(resource, place), binaries, settings, place=f"{place}.content")
+        taken = take_text(_contents(resource, place), binaries, settings, place=f"{place}.content", permit=permit)
     life = read_life(resource, settings, place=place)
     return Note(
         text=taken.text,

@@ -151,6 +151,16 @@ def read_header(raw: bytes) -> Message:
     return Message(delimiters, _ANY_BYTE, (_segment(line, delimiters),))
 
 
+def written_like(message: Message, raw: bytes) -> bytes:
+    """Return the message as bytes, in the encoding of the one in `raw` that it is a part of.
+
+    Raises `UnicodeError` when the encoding lacks a character, such as the one that stands for unreadable bytes.
+    """
+    wide = any(raw.startswith((mark, start)) for mark, start, _ in _WIDE)
+    text = message.er7()
+    return codecs.BOM_UTF16_LE + text.encode("utf-16-le") if wide else text.encode(message.charset)
+
+
 def message_key(message: Message, raw: bytes) -> str:
     """Return what a message is known by when it comes again: MSH-3, MSH-4, MSH-10 and its body."""
     names = "\x1f".join(message.value("MSH", number) for number in (3, 4, 10))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, Segment
@@ -46,6 +46,14 @@ class Content:
     unread: tuple[InputError, ...] = ()  # parts that gave no text, though others did
 
 
+class About(NamedTuple):  # as `hl7v2.Segment`: one is made for every message
+    """What a message tells about one patient."""
+
+    message: Message  # its head, and what follows that patient's PID
+    patient: str  # URL
+    has_notes: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Looked:
     """What was found by looking at the part of a message that is about one patient: it is taken, and not mapped yet."""
@@ -73,15 +81,19 @@ def read_message(message: Message, settings: Settings) -> Content:
     )
 
 
-def patient_of_message(message: Message, settings: Settings) -> str | None:
-    """Return the URL of the patient the message is about, None when nothing comes of it.
+def patients_of_message(message: Message, settings: Settings) -> list[About]:
+    """Return the parts of the message that something comes of, each about one patient; none when nothing does.
+
+    One that repeats PID is about several patients, or several times about one.
 
     Raises what `read_message` does, by the same look at the message, which it does not map: that takes most of the
     time. No pointer (RP) is followed.
     """
-    parts = _look(message, settings, follow=False)
-    about = [part for part in parts if part.told.documents] or [part for part in parts if part.has_records]
-    return patient_url(about[0].identifiers) if about else None
+    return [
+        About(message=part.message, patient=patient_url(part.identifiers), has_notes=bool(part.told.documents))
+        for part in _look(message, settings, follow=False)
+        if part.told.documents or part.has_records
+    ]
 
 
 def kind_of_message(message: Message) -> Kind:

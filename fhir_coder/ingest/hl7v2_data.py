@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fhir_coder.attachments.extracted import Extracted, within
-from fhir_coder.attachments.fetch import fetch, require_allowed
+from fhir_coder.attachments.fetch import Permit, fetch, require_allowed
 from fhir_coder.attachments.read import READ_TYPES, may_be_read, read_attachment
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, Segment
@@ -52,6 +53,19 @@ def read_pointer(message: Message, segment: Segment, settings: Settings, *, foll
         yield _behind(message, segment, raw, settings, follow=follow)
 
 
+def require_permitted(message: Message, settings: Settings, permit: Permit) -> None:
+    """Raise what `permit` raises, of `attachments.fetch`, for any RP of the message that would be followed."""
+    for segment in message.all("OBX"):
+        type_ = mapped("OBX-2", message.at(segment, 2))
+        if type_ is None or type_.code != "pointer":
+            continue
+        for raw in message.repetitions(segment, 5):
+            where = _address(message, raw)
+            if _is_web_address(where):
+                with suppress(InputError):  # it leads where nothing is asked for
+                    require_allowed(where, settings, place="OBX-5.1", permit=permit)
+
+
 def media_type(type_: str, subtype: str) -> str | None:
     """Return the media type of ED.2 (or RP.3) and ED.3 ("AP", "PDF"), or None when it is not known."""
     found = mapped("ED-3", subtype.upper()) or mapped("ED-2", type_.upper())
@@ -84,8 +98,7 @@ def _data(message: Message, segment: Segment, raw: str, settings: Settings) -> D
 
 
 def _behind(message: Message, segment: Segment, raw: str, settings: Settings, *, follow: bool) -> Data:
-    # All of the component: "&" separates the parts of a query, and senders do not always escape it.
-    where = message.text(raw.split(message.delimiters.component, 1)[0]).strip()
+    where = _address(message, raw)
     # The parts of the standard's own pointers (pathnames) mean nothing outside of the sender.
     if not _is_web_address(where):
         return Data(
@@ -108,6 +121,11 @@ def _behind(message: Message, segment: Segment, raw: str, settings: Settings, *,
     except InputError as error:
         return Data(attachment=attachment, error=error)
     return Data(text=within(segment.place(5), text), attachment=attachment)
+
+
+def _address(message: Message, raw: str) -> str:
+    # All of the component: "&" separates the parts of a query, and senders do not always escape it.
+    return message.text(raw.split(message.delimiters.component, 1)[0]).strip()
 
 
 def _is_web_address(where: str) -> bool:

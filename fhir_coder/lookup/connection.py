@@ -7,14 +7,19 @@ read from it, and TCP makes the client wait. The same holds while it does not re
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from fhir_coder.lookup.batcher import Answer, Batcher, Question
 from fhir_coder.lookup.metrics import LineMetrics
+from fhir_coder.lookup.peers import Network, may_connect
 from fhir_coder.lookup.protocol import LineReader, Refusal, answer, refuse
+
+_log = logging.getLogger(__name__)
 
 _IN_FLIGHT = 128  # lines; few, so that a client that sends many at once does not keep the others waiting
 _LINGER_SECONDS = 1  # for a client to notice that we closed, and to stop sending
@@ -37,6 +42,7 @@ class House:
     limits: Limits
     most: int  # connections
     metrics: LineMetrics
+    peers: Sequence[Network] = ()  # none: all
     connections: set[LineConnection] = field(default_factory=set)
 
 
@@ -83,6 +89,12 @@ class LineConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or turn it away."""
         self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        if not may_connect(peer, self._house.peers):
+            self._ended = True
+            _log.warning("a connection is turned away: %s is not among line_peers", peer[0] if peer else "who is gone")
+            self._transport.abort()
+            return
         if len(self._house.connections) >= self._house.most:
             self._ended = True
             self._transport.write(refuse(b"", Refusal.TOO_MANY))

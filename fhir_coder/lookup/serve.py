@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from fhir_coder.logs import configure as configure_logs
 from fhir_coder.lookup.batcher import Worker
 from fhir_coder.lookup.metrics import LineMetrics
+from fhir_coder.lookup.peers import require_known_peers
 from fhir_coder.lookup.server import Address, LineServer
 from fhir_coder.lookup.workers import WorkerProcess
 from fhir_coder.settings import Settings
@@ -21,10 +23,13 @@ from fhir_coder.settings import Settings
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Prints one line with the addresses when all is ready.
 
-    Raises `SettingsError` when an address or a certificate cannot be used, `TerminologyError` when a coder cannot be
+    Raises `SettingsError` when an address or a certificate cannot be used or nobody is asked who they are (see
+    `require_known_peers`), `TerminologyError` when a coder cannot be
     loaded.
     """
     configure_logs(settings)
+    for said in require_known_peers(settings, "line"):
+        print(said, file=sys.stderr, flush=True)
     with worker_processes(settings) as workers:
         asyncio.run(_serve(settings, workers))
 

@@ -50,6 +50,7 @@ class LineServer:
             limits=Limits(line_bytes=settings.line_max_bytes, seconds=settings.line_timeout),
             most=settings.line_connections,
             metrics=metrics,
+            peers=settings.line_peers,
         )
         self._servers: list[asyncio.Server] = []
 

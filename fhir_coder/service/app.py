@@ -30,9 +30,10 @@ from fhir_coder.logs import correlated, in_short
 from fhir_coder.model import Note
 from fhir_coder.report import as_dict
 from fhir_coder.service.access.admission import Admission
+from fhir_coder.service.access.caller import caller_of
 from fhir_coder.service.access.guard import Guard
 from fhir_coder.service.base_url import base_url
-from fhir_coder.service.body import HL7_TYPES, JSON_TYPES, read_body
+from fhir_coder.service.body import HL7_TYPES, JSON_TYPES, BodyRoom, read_body
 from fhir_coder.service.capability import OPERATION_FILE, capability_statement, terminology_capabilities
 from fhir_coder.service.code_note_routes import add_code_note, job_answer
 from fhir_coder.service.desk import Desk
@@ -93,6 +94,7 @@ def create_app(
     _add_description(app)
     _add_errors(app, desk)
     # The last one added is the first to see a request.
+    app.add_middleware(BodyRoom, most_bytes=settings.max_body_bytes)
     app.add_middleware(Options)
     app.add_middleware(Guard, admission=admission, refuse=_refuse(desk))
     app.add_middleware(FhirFormat)
@@ -181,11 +183,11 @@ def _add_hl7v2(app: FastAPI, desk: Desk, receiver: Receiver) -> None:
     async def hl7v2(request: Request) -> Response:
         raw = await read_body(request, desk.settings.max_body_bytes, HL7_TYPES)
         try:
-            acknowledgement = await run_sync(receiver.receive, raw)
+            acknowledgement = await run_sync(receiver.receive, raw, caller_of(request).permit_reading)
         except (SQLAlchemyError, OSError) as error:
             _log.error("a message could not be stored: %s", type(error).__name__)
             outcome = operation_outcome("transient", "the message could not be stored; send it again later")
-            return _json(outcome, _FHIR, 503)
+            return _json(outcome, _FHIR, 503, {"Retry-After": _RETRY_SECONDS})
         if acknowledgement is None:
             return Response(status_code=202)
         verdict = acknowledgement.split(b"\rMSA|", 1)[1][1:2]

@@ -1,4 +1,4 @@
-"""The bodies of requests: of a known type, and never more than the limit in memory."""
+"""The bodies of requests: of a known type, and never more in memory than the limits of one and of all allow."""
 
 from __future__ import annotations
 
@@ -9,17 +9,66 @@ from email.message import Message
 from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
 
-from fhir_coder.errors import InputError
+from fhir_coder.errors import InputError, QueueFullError
 
 JSON_TYPES = ("application/fhir+json", "application/json", "text/json")
 HL7_TYPES = ("application/hl7-v2", "application/hl7-v2+er7", "x-application/hl7-v2+er7", "text/plain")
 
 
 _CLOSE = {"Connection": "close"}
+_MOST_HELD = 8  # bodies of the largest size that are in memory at one time, as the sum of all
+_MEGABYTE = 1_000_000
+_FOR_LARGE = 0.75  # of the room: a few large bodies must not keep out the small ones that most are
 _SECONDS = 60.0  # that a sender may be silent for in the middle of a body
 _CHARSETS = ("utf-8", "utf8")
 _VERSIONS = ("4.0", "4.0.1")
+
+
+class BodyRoom:
+    """Bounds the sum of all bodies: those that are being read, and those of requests that are not answered yet."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        """`most_bytes` is that of one body (setting `max_body_bytes`)."""
+        self._app = app
+        self._most = most_bytes
+        self._room = _MOST_HELD * most_bytes
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or whatever else the server says.
+
+        To whoever reads the body, `QueueFullError` is raised as soon as there is no room for more of it.
+        """
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        own = 0
+
+        async def counted() -> Event:
+            nonlocal own
+            event = await receive()
+            size = len(event.get("body", b""))
+            own += size
+            self._held += size
+            self._require_room(own)
+            return event
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= own
+
+    def _require_room(self, own: int) -> None:
+        if own > self._most:
+            return  # whoever reads it refuses it as too long, whether there is room or not
+        if self._held > (self._room if own <= _MEGABYTE else self._room * _FOR_LARGE):
+            raise QueueFullError(
+                f"the bodies that are sent at this moment are more than {_MOST_HELD} of the setting max_body_bytes "
+                "together; send this one again later"
+            )
 
 
 async def read_body(request: Request, limit: int, types: Collection[str]) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_coder.attachments.fetch import Permit
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.ingest.reference import encounter_reference, patient_reference
@@ -42,10 +43,14 @@ class _Parameter:
     place: str
 
 
-def read_call(resource: Mapping[str, Any] | None, settings: Settings, *, note: Note | None = None) -> CodeNoteCall:
+def read_call(
+    resource: Mapping[str, Any] | None, settings: Settings, *, note: Note | None = None, permit: Permit | None = None
+) -> CodeNoteCall:
     """Return the call that a `resource` makes. On the instance level the `note` is given and the resource may be None.
 
-    Raises `InputError` with the FHIRPath of the parameter at fault.
+    `permit` says what may be read of the FHIR server for the caller (`attachments.fetch`); without it, all.
+
+    Raises `InputError` with the FHIRPath of the parameter at fault, and what `permit` raises.
     """
     if resource is None:
         if note is None:
@@ -53,7 +58,7 @@ def read_call(resource: Mapping[str, Any] | None, settings: Settings, *, note: N
         return CodeNoteCall(note=note)
     kind = resource.get("resourceType")
     if kind == "DocumentReference" and note is None:
-        return CodeNoteCall(note=note_from_document_reference(resource, settings))
+        return CodeNoteCall(note=note_from_document_reference(resource, settings, permit=permit))
     if kind == "Bundle":
         raise _bundle_refused(resource)
     if kind != "Parameters":
@@ -66,7 +71,7 @@ def read_call(resource: Mapping[str, Any] | None, settings: Settings, *, note: N
     if note is not None and not parameters.keys().isdisjoint(("note", "text")):
         raise InputError("the note is the one in the URL; leave out note and text", place="Parameters.parameter")
     return CodeNoteCall(
-        note=_with_references(note or _note(parameters, settings), parameters),
+        note=_with_references(note or _note(parameters, settings, permit), parameters),
         persist=_persist(parameters),
         min_confidence=_min_confidence(parameters),
     )
@@ -105,12 +110,12 @@ def _parameters(resource: Mapping[str, Any]) -> dict[str, _Parameter]:
     return found
 
 
-def _note(parameters: Mapping[str, _Parameter], settings: Settings) -> Note:
+def _note(parameters: Mapping[str, _Parameter], settings: Settings, permit: Permit | None) -> Note:
     document, text = parameters.get("note"), parameters.get("text")
     if (document is None) == (text is None):
         raise InputError("give either note or text", place="Parameters.parameter", code="required")
     if document is not None:
-        return note_from_document_reference(_object(document), settings, place=document.place)
+        return note_from_document_reference(_object(document), settings, place=document.place, permit=permit)
     assert text is not None  # noqa: S101 - told to the type checker: exactly one of the two is given
     if not isinstance(text.value, str):
         raise InputError("text is not a string", place=text.place, code="structure")

@@ -7,7 +7,7 @@ asynchronous call is the Bundle, as the synchronous one has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any
@@ -18,11 +18,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from fhir_coder.attachments.fetch import Permit
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.documentreference import note_from_document_reference
 from fhir_coder.ingest.json_input import parse_json
+from fhir_coder.model import Note
 from fhir_coder.service.access.caller import Caller, caller_of
 from fhir_coder.service.access.needs import WRITE_NOTE
+from fhir_coder.service.audited import CalledBy, audited_call, audits_of_document
 from fhir_coder.service.base_url import base_url
 from fhir_coder.service.body import JSON_TYPES, read_body
 from fhir_coder.service.code_note import CodeNoteCall, read_call
@@ -46,10 +49,19 @@ class _Asked:
 
     body: dict[str, Any] | None  # the resource that was sent
     document: dict[str, Any] | None  # the DocumentReference of the URL, as the FHIR server has it now
+    by: CalledBy | None = None
 
-    def call(self, settings: Settings) -> CodeNoteCall:
-        note = None if self.document is None else note_from_document_reference(self.document, settings)
-        return read_call(self.body, settings, note=note)
+    @classmethod
+    def of_job(cls, request: bytes) -> _Asked:
+        kept: Mapping[str, Any] = orjson.loads(request)
+        by = kept.get("by")
+        return cls(kept["body"], kept["document"], None if by is None else CalledBy(**by))
+
+    def call(self, settings: Settings, permit: Permit | None = None) -> CodeNoteCall:
+        """Without `permit`, of a call that was let through before."""
+        document = self.document
+        note = None if document is None else note_from_document_reference(document, settings, permit=permit)
+        return read_call(self.body, settings, note=note, permit=permit)
 
 
 def add_code_note(app: FastAPI, desk: Desk, jobs: Jobs, runner: JobRunner, threads: Threads) -> None:
@@ -61,12 +73,13 @@ def add_code_note(app: FastAPI, desk: Desk, jobs: Jobs, runner: JobRunner, threa
         threads.require_room()
         raw = await read_body(request, settings.max_body_bytes, JSON_TYPES)
         caller, identifier = caller_of(request), request.path_params.get("identifier")
+        by = CalledBy.of(request)
 
         def answer() -> Response:
-            asked = _asked(raw, identifier, settings)
-            call = _permitted(desk, asked.call(settings), caller)
+            asked = _asked(raw, identifier, settings, by)
+            call = _permitted(desk, _told_call(desk, asked, by, identifier, caller.permit_reading), caller)
             if not prefers_async(request):
-                return Response(orjson.dumps(code_call(desk, call)), media_type=_FHIR)
+                return Response(orjson.dumps(code_call(desk, call, by)), media_type=_FHIR)
             job = jobs.add(caller.name, orjson.dumps(asked))
             runner.wake()
             return _accepted({"Content-Location": f"{base_url(request, settings)}/fhir/jobs/{job}"})
@@ -93,17 +106,25 @@ def job_answer(desk: Desk, jobs: Jobs) -> Callable[[Job], bytes]:
     """Return what answers jobs."""
 
     def answer(job: Job) -> bytes:
-        call = _Asked(**orjson.loads(job.request)).call(desk.settings)
-        return orjson.dumps(code_call(desk, call, wanted=lambda: jobs.wanted(job)))
+        asked = _Asked.of_job(job.request)
+        call = asked.call(desk.settings)
+        return orjson.dumps(code_call(desk, call, asked.by, wanted=lambda: jobs.wanted(job)))
 
     return answer
 
 
-def code_call(desk: Desk, call: CodeNoteCall, wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+def code_call(
+    desk: Desk, call: CodeNoteCall, by: CalledBy | None, wanted: Callable[[], bool] = lambda: True
+) -> dict[str, Any]:
     """Return the Bundle of a call, written and sent where it asks for that and is still wanted.
 
-    Raises `InputError` and `DeliveryError`.
+    Raises `InputError` and `DeliveryError`, and SQLAlchemyError where its AuditEvent cannot be stored.
     """
+    with audited_call(desk, by, call.note):
+        return _answered(desk, call, by, wanted)
+
+
+def _answered(desk: Desk, call: CodeNoteCall, by: CalledBy | None, wanted: Callable[[], bool]) -> dict[str, Any]:
     if call.note.withdrawn and not call.note.text and not call.persist:
         raise UnsupportedError(
             "the document is marked entered-in-error and is not coded; with persist, what it gave is taken back",
@@ -111,7 +132,7 @@ def code_call(desk: Desk, call: CodeNoteCall, wanted: Callable[[], bool] = lambd
         )
     bundle = desk.bundle(desk.code(call.note, call.min_confidence))
     if call.persist and wanted():
-        desk.deliver(call.note, bundle)
+        desk.deliver(call.note, bundle, None if by is None else by.request)
     return bundle
 
 
@@ -126,18 +147,32 @@ def _require_no_parameters(request: Request) -> None:
             )
 
 
-def _asked(raw: bytes, identifier: str | None, settings: Settings) -> _Asked:
+def _asked(raw: bytes, identifier: str | None, settings: Settings, by: CalledBy) -> _Asked:
     body = None if identifier is not None and not raw.strip() else parse_json(raw, settings)
-    return _Asked(body, None if identifier is None else _stored(identifier, settings))
+    return _Asked(body, None if identifier is None else _stored(identifier, settings, by), by)
 
 
-def _stored(identifier: str, settings: Settings) -> dict[str, Any]:
+def _told_call(desk: Desk, asked: _Asked, by: CalledBy, identifier: str | None, permit: Permit) -> CodeNoteCall:
+    """Return the call, and keep the AuditEvent of the document that was read for it, whether it is one or not."""
+    note: Note | None = None
+    try:
+        call = asked.call(desk.settings, permit)
+        note = call.note
+    finally:
+        if asked.document is not None:
+            user = by.user(desk.settings)
+            document = {**asked.document, "id": identifier}
+            desk.keep_audits(audits_of_document(desk.settings, by.request, document, note, user))
+    return call
+
+
+def _stored(identifier: str, settings: Settings, by: CalledBy) -> dict[str, Any]:
     if settings.server is None:
         raise UnsupportedError(
             "no documents are stored here; start the service with --server, or send the DocumentReference itself",
             place="DocumentReference.id",
         )
-    document = read_document(identifier, settings)
+    document = read_document(identifier, settings, by.request)
     if document.get("id", identifier) != identifier:
         raise InputError("the FHIR server answered with another document", place="DocumentReference.id", code="value")
     return document

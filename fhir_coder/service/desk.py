@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -126,12 +127,21 @@ class Desk:
                 code="required",
             )
 
-    def dispatch(self, note: Note, bundle: dict[str, Any]) -> Dispatch:
-        """Return what is to be delivered for a note. Raises `InputError` when it cannot be."""
-        self.require_deliverable(note)
-        return dispatch_of(note, bundle, self.settings)
+    def dispatch(self, note: Note, bundle: dict[str, Any], act: str | None = None) -> Dispatch:
+        """Return what is to be delivered for a note. Raises `InputError` when it cannot be.
 
-    def deliver(self, note: Note, bundle: dict[str, Any]) -> None:
+        `act` is what tells this delivery from every other one, where there is such a name already.
+        """
+        self.require_deliverable(note)
+        made = dispatch_of(note, bundle, self.settings)
+        return replace(made, act=act) if act else made
+
+    def keep_audits(self, audits: Sequence[Dispatch]) -> None:
+        """Put AuditEvents into the outbox, synced to the disk. Raises SQLAlchemyError when they cannot be stored."""
+        if audits:
+            self.outbox.store(audits)
+
+    def deliver(self, note: Note, bundle: dict[str, Any], act: str | None = None) -> None:
         """Put the Bundle of a note into the outbox, synced to the disk, and wait until it is delivered.
 
         Raises `InputError` when it cannot be delivered, `DeliveryError` when it was refused (it is set aside), and
@@ -140,7 +150,7 @@ class Desk:
         it cannot be stored.
         """
         self.require_room()
-        number = self.outbox.store([self.dispatch(note, bundle)], patient_key(note.subject))[0]
+        number = self.outbox.store([self.dispatch(note, bundle, act)], patient_key(note.subject))[0]
         _log.debug("outbox item %d is stored", number)
         outcome = self.outbox.wait_for(number, min(self.settings.delivery_timeout, _LONGEST_WAIT))
         reason = (outcome.reason or "it waits for others").partition("Error: ")
@@ -153,16 +163,17 @@ class Desk:
 
     def send(self, dispatch: Dispatch) -> None:
         """Write and send a dispatch of the outbox. Raises `DeliveryError`, SQLAlchemyError and OSError."""
+        counted = self.metrics.deliveries if dispatch.audit_of is None else self.metrics.audits
         try:
-            with self.metrics.stage("deliver"):
+            with self.metrics.stage("deliver" if dispatch.audit_of is None else "audit"):
                 effects = self._deliverer.deliver(dispatch)
         except TransientDeliveryError:
-            self.metrics.deliveries.labels("retry").inc()
+            counted.labels("retry").inc()
             raise
         except DeliveryError:
-            self.metrics.deliveries.labels("refused").inc()
+            counted.labels("refused").inc()
             raise
-        self.metrics.deliveries.labels("delivered").inc()
+        counted.labels("delivered").inc()
         for effect in effects:
             self.metrics.revisions.labels(effect.target, effect.what).inc()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -22,6 +22,8 @@ from fhir_coder.errors import (
 )
 from fhir_coder.fhir.identity import digest
 from fhir_coder.ingest.documentreference import note_from_document_reference
+from fhir_coder.model import Note
+from fhir_coder.service.audited import audits_of_document
 from fhir_coder.service.desk import Desk
 from fhir_coder.upstream.documents import Documents, Known, content_digest
 from fhir_coder.upstream.notification import DOCUMENT, Named, Notification, version_of
@@ -72,12 +74,29 @@ class DocumentIntake:
         if known is not None and known.outcome == "coded" and _is_same(known, named["version"]):
             self._count("known")
             return Coded()
-        answer = self._upstream.read(DOCUMENT, named["id"])
+        answer = self._upstream.read(DOCUMENT, named["id"], item.act)
         if not answer.is_there:
             return self._gone(named["id"], known, item)
-        return self._coded(named["id"], answer.body, known)
+        note: Note | None = None
 
-    def _coded(self, identifier: str, document: Json, known: Known | None) -> Coded:
+        def read() -> Note:
+            nonlocal note
+            note = note_from_document_reference(answer.body, self._desk.settings)
+            return note
+
+        try:
+            coded = self._coded(named["id"], answer.body, known, read, item.act)
+        except (TransientDeliveryError, CodingFailedError, CodingStoppedError):
+            raise  # it is read again, and told of then
+        except FhirCoderError:
+            self._desk.keep_audits(self._audits(item, named["id"], answer.body, note))
+            raise
+        return replace(coded, audits=self._audits(item, named["id"], answer.body, note))
+
+    def _audits(self, item: Item, identifier: str, document: Json, note: Note | None) -> list[Dispatch]:
+        return audits_of_document(self._desk.settings, item.act, {**document, "id": identifier}, note)
+
+    def _coded(self, identifier: str, document: Json, known: Known | None, read: Callable[[], Note], act: str) -> Coded:
         new = Known(version=version_of(document), digest=content_digest(document), outcome="coded")
         if known is not None and known.outcome == "coded" and _is_unchanged(known, new):
             return self._done(identifier, new, "known")
@@ -85,8 +104,8 @@ class DocumentIntake:
             # A note that came by HL7 v2, or as bare text: it was coded before it was written there.
             return self._done(identifier, new, "own")
         try:
-            note = note_from_document_reference(document, self._desk.settings)
-            dispatch = self._desk.dispatch(note, self._desk.bundle(self._desk.code(note)))
+            note = read()
+            dispatch = self._desk.dispatch(note, self._desk.bundle(self._desk.code(note)), act)
         except (TransientDeliveryError, CodingFailedError, CodingStoppedError):
             raise
         except FhirCoderError as error:

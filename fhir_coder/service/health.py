@@ -6,15 +6,18 @@ server is away). `not ready`: nothing should be sent here now.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from fhir_coder.delivery.database import is_sqlite
+from fhir_coder.delivery.database import database_file
 from fhir_coder.delivery.inbox import Inbox
 from fhir_coder.errors import QueueFullError
 from fhir_coder.model import SNOMED
@@ -25,6 +28,7 @@ State = Literal["ready", "degraded", "not ready"]
 
 _WORST_FIRST: tuple[State, ...] = ("not ready", "degraded", "ready")
 _CLINICAL_FINDING = "404684003"
+_PROBE_BYTES = 1_000_000  # a commit takes some pages of SQLite's journal
 _GROWING_SCARCE = 2  # times the free space below which nothing is taken in
 
 
@@ -87,10 +91,15 @@ class Health:
             yield Check("database", "ready")
 
     def _disk(self) -> Iterator[Check]:
-        settings = self._desk.settings
-        free, least = shutil.disk_usage(settings.data_dir).free, settings.queue_min_free_bytes
+        """Look at the disk of the delivery database; where that is PostgreSQL, at the one of the data folder."""
+        settings, url = self._desk.settings, self._desk.settings.database
+        file = database_file(settings.data_dir, url.get_secret_value() if url else None)
+        folder = file.parent if file else settings.data_dir
+        free, least = shutil.disk_usage(folder).free, settings.queue_min_free_bytes
         detail = f"{free / 1e9:.1f} GB free; below {least / 1e9:.1f} GB nothing is taken in: free some space"
-        if free < least and is_sqlite(self._inbox.queue.engine):
+        if file and (fault := _fault_of_writing(folder)):
+            yield Check("disk", "not ready", f"nothing can be written where the delivery database is ({fault})")
+        elif file and free < least:
             yield Check("disk", "not ready", detail)
         elif free < least * _GROWING_SCARCE:
             yield Check("disk", "degraded", detail)
@@ -121,3 +130,14 @@ class Health:
             yield Check("FHIR server", "degraded", detail)
         else:
             yield Check("FHIR server", "ready")
+
+
+def _fault_of_writing(folder: Path) -> str:
+    """Return why nothing can be written there (ENOSPC, EROFS), "" when it can: free space says nothing of a quota."""
+    try:
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return ""

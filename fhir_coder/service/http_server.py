@@ -9,8 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from fhir_coder.errors import SettingsError
+from fhir_coder.lookup.peers import is_loopback, require_known_peers
 from fhir_coder.lookup.tls import server_context
-from fhir_coder.service.access.admission import Admission, is_loopback
+from fhir_coder.service.access.admission import Admission
 from fhir_coder.service.access.client_certificates import CertificateProtocol
 from fhir_coder.settings import Settings
 
@@ -51,12 +52,7 @@ def require_admission(settings: Settings) -> list[str]:
             said.append(f'HTTP: auth is "none": whoever reaches {settings.host} may send and read notes')
         if settings.http_tls_certificate is None:
             said.append(f"HTTP: notes cross the network in clear text on {settings.host}, unless a proxy speaks TLS")
-        if settings.mllp != "off" and (settings.mllp != "tls" or settings.mllp_tls_client_ca is None):
-            said.append('MLLP: nobody is asked who they are; mllp = "tls" with mllp_tls_client_ca asks')
-    lines_are_open = settings.line_protocol != "tls" or settings.line_tls_client_ca is None
-    if settings.line_protocol != "off" and lines_are_open and not is_loopback(settings.line_host):
-        said.append('line protocol: nobody is asked who they are; "tls" with line_tls_client_ca asks')
-    return said
+    return [*said, *require_known_peers(settings, "mllp"), *require_known_peers(settings, "line")]
 
 
 def _tls(settings: Settings) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext] | None:

@@ -85,8 +85,7 @@ class Jobs:
         self._kept = timedelta(hours=hours)
 
     def open(self) -> None:
-        """Make the table where it is missing, and take up again what a process that is gone had taken."""
-        METADATA.create_all(self._engine, tables=[_JOBS])
+        """Take up again what a process that is gone had taken."""
         # SQLite is the database of one service alone: whatever is running in it now is not. Elsewhere the lease tells.
         if self._engine.dialect.name == "sqlite":
             with self._engine.begin() as connection:
@@ -180,6 +179,20 @@ class Jobs:
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reads=True)
+
+
+def job_counts(engine: Engine) -> dict[str, int]:
+    """Return how many jobs are kept, by their state."""
+    statement = select(_JOBS.c.state, func.count()).where(_JOBS.c.expires > _now()).group_by(_JOBS.c.state)
+    with engine.connect().execution_options(reads=True) as connection:
+        found = {row[0]: row[1] for row in connection.execute(statement)}
+    return {"waiting": 0, "running": 0, "answered": 0} | found
+
+
+def remove_expired(engine: Engine) -> int:
+    """Delete the jobs that have expired, and return how many these were."""
+    with engine.begin() as connection:
+        return connection.execute(delete(_JOBS).where(_JOBS.c.expires <= _now())).rowcount
 
 
 def _owned(owner: str, identifier: str) -> ColumnElement[bool]:

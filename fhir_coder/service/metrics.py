@@ -78,6 +78,12 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
+        self.audits = Counter(
+            "fhir_coder_audit_events",
+            "Attempts to deliver AuditEvents: delivered, to be tried again, refused for good.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self.requests = Histogram(
             "fhir_coder_request_seconds",
             "Time to answer an HTTP request.",

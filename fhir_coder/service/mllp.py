@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_coder.errors import InputError, SettingsError
 from fhir_coder.ingest.hl7v2_part import may_be_part
+from fhir_coder.lookup.peers import may_connect
 from fhir_coder.lookup.tls import server_context
 from fhir_coder.service.group_waiter import GroupWaiter
 from fhir_coder.service.receiver import Receipt, Receiver
@@ -157,6 +158,11 @@ class MllpServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - told to the type checker: a coroutine runs in a task
+        peer = writer.get_extra_info("peername")
+        if not may_connect(peer, self._settings.mllp_peers):
+            _log.warning("a connection is turned away: %s is not among mllp_peers", peer[0] if peer else "who is gone")
+            writer.close()
+            return
         if len(self._connections) >= self._settings.mllp_connections:
             _log.warning("a connection is turned away: there are as many as mllp_connections allows")
             writer.close()
@@ -189,8 +195,8 @@ class MllpServer:
             # All that one packet brought is stored together, and answered in its order.
             receipts = [await self._begin(frame) for frame in found]
             for receipt in receipts:
-                if receipt.stored is not None:
-                    await self._stored.wait(receipt.stored)
+                for stored in receipt.stored:
+                    await self._stored.wait(stored)
                 acknowledgement = self._receiver.finish(receipt)
                 if acknowledgement is not None:
                     writer.write(START + acknowledgement + END)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_coder.attachments.fetch import ANYTHING, Permit
 from fhir_coder.delivery.capacity import Capacity
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
 from fhir_coder.delivery.message_parts import MessageParts
-from fhir_coder.errors import InputError, TransientDeliveryError
+from fhir_coder.errors import AccessError, InputError, TransientDeliveryError
 from fhir_coder.fhir.checks import check
 from fhir_coder.ingest.acknowledgement import acknowledge
-from fhir_coder.ingest.hl7v2 import Message, message_key, read_header
+from fhir_coder.ingest.hl7v2 import Message, message_key, parse, read_header
 from fhir_coder.ingest.hl7v2_content import Content, kind_of_message
-from fhir_coder.ingest.hl7v2_intake import look_at_raw, read_raw, require_default_charset
+from fhir_coder.ingest.hl7v2_data import require_permitted
+from fhir_coder.ingest.hl7v2_intake import Look, look_at_raw, read_raw, require_default_charset
 from fhir_coder.ingest.hl7v2_part import Part, part_of, whole_message
 from fhir_coder.ingest.hl7v2_unmapped import counted_place, unmapped_fields
 from fhir_coder.logs import correlated, correlation
@@ -33,10 +35,10 @@ _TRANSIENT = "transient"  # of an InputError: the fault is of another server, an
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a message is answered with, and when: not before `stored` is done, where it is to be stored."""
+    """What a message is answered with, and when: not before all of `stored` are done."""
 
     acknowledgement: bytes | None  # None when the message asks for none
-    stored: Future[int] | None = None
+    stored: Sequence[Future[int]] = ()  # one for each patient
 
 
 class Receiver:
@@ -63,18 +65,18 @@ class Receiver:
         self._parts = MessageParts(inbox.queue.engine)
         metrics.parts.set(self._parts.waiting())
 
-    def receive(self, raw: bytes) -> bytes | None:
+    def receive(self, raw: bytes, permit: Permit | None = None) -> bytes | None:
         """Return the acknowledgement of a message, or None when it asks for none. An AA means: stored and synced.
 
         A permanent fault is answered with AE or AR. A transient one (the disk) raises SQLAlchemyError or OSError
         and must not be answered: engines send again what was not answered, and give up on an AE. Raises
-        `QueueFullError` when as much waits as may.
+        `QueueFullError` when as much waits as may, and what `permit` does (see `begin`).
         """
         if self._capacity is not None:
             self._capacity.require_room()
-        receipt = self.begin(raw)
-        if receipt.stored is not None:
-            receipt.stored.result()
+        receipt = self.begin(raw, permit)
+        for stored in receipt.stored:
+            stored.result()
         return self.finish(receipt)
 
     @property
@@ -82,23 +84,50 @@ class Receiver:
         """Whether messages may be read: one that was, is stored by `begin` in any case."""
         return self._capacity is None or not self._capacity.is_full
 
-    def begin(self, raw: bytes) -> Receipt:
-        """Look at a message and have it stored, for a caller that waits for many at once."""
+    def begin(self, raw: bytes, permit: Permit | None = None) -> Receipt:
+        """Look at a message and have it stored, for a caller that waits for many at once.
+
+        `permit` says what may be read of the FHIR server for the sender (`attachments.fetch`), where the message points
+        at it; without it, all: senders over MLLP have no scopes. Raises what it raises; then nothing is stored.
+        """
         try:
+            if permit is not None:
+                self._require_permitted(raw, permit)
             part = part_of(raw)
             if part is not None:
-                return self._begin_part(raw, part)
-            message, patient = look_at_raw(raw, self._settings)
+                return self._begin_part(raw, part, permit)
+            look = look_at_raw(raw, self._settings)
         except InputError as error:
             return self.refuse(raw, error)
-        stored = self._inbox.submit(KIND, raw, message_key(message, raw), patient=patient)
-        return Receipt(acknowledge(raw, None), stored)
+        return Receipt(acknowledge(raw, None), self._submit(look, raw))
 
-    def _begin_part(self, raw: bytes, part: Part) -> Receipt:
+    def _submit(self, look: Look, raw: bytes) -> Sequence[Future[int]]:
+        """Have the shares of a message stored, in their order.
+
+        Should the program end between two of them, the message was not acknowledged, and by their keys those that are
+        there are known when it comes again.
+        """
+        key = message_key(look.message, raw)
+        return [
+            self._inbox.submit(KIND, share.raw, f"{key}-{number}" if number else key, patient=share.patient)
+            for number, share in enumerate(look.shares)
+        ]
+
+    def _require_permitted(self, raw: bytes, permit: Permit) -> None:
+        try:
+            message = parse(raw, self._settings.hl7v2_charset)
+        except InputError:
+            if part_of(raw) is None:
+                raise
+            permit(ANYTHING)  # a part that cannot be looked at by itself
+        else:
+            require_permitted(message, self._settings, permit)
+
+    def _begin_part(self, raw: bytes, part: Part, permit: Permit | None) -> Receipt:
         """Store a part of a message and, with the last one to come, the message. It waits for the disk.
 
-        Raises `InputError` when the message is refused; the part that completed it is forgotten, so that it may come
-        again corrected.
+        Raises `InputError` when the message is refused, and what `permit` raises of the whole (a pointer may go on in
+        the next part); the part that completed it is forgotten, so that it may come again corrected.
         """
         header = read_header(raw)
         if not part.continues and header.value("MSH", 9, 2):
@@ -110,17 +139,20 @@ class Receiver:
             parts = self._parts.message(key, self._settings.max_body_bytes)
             if parts is not None:
                 whole = whole_message(list(parts.values()))
-                message, patient = look_at_raw(whole, self._settings)
-        except InputError:
+                look = look_at_raw(whole, self._settings)
+                if permit is not None:
+                    require_permitted(look.message, self._settings, permit)
+        except (InputError, AccessError):
             self._parts.forget(key)
             raise
-        stored = None
+        submitted: Sequence[Future[int]] = ()
         if parts is not None:
-            stored = self._inbox.submit(KIND, whole, message_key(message, whole), patient=patient)
-            stored.result()
+            submitted = self._submit(look, whole)
+            for stored in submitted:
+                stored.result()
             self._parts.release(parts)
         self._metrics.parts.set(self._parts.waiting())
-        return Receipt(acknowledge(raw, None), stored)
+        return Receipt(acknowledge(raw, None), submitted)
 
     def refuse(self, raw: bytes, error: InputError) -> Receipt:
         """Return the receipt that says why a message is not taken."""
@@ -129,12 +161,12 @@ class Receiver:
 
     def finish(self, receipt: Receipt) -> bytes | None:
         """Return the acknowledgement, now that what was to be stored is."""
-        if receipt.stored is not None:
-            number = receipt.stored.result()
+        if receipt.stored:
+            numbers = [stored.result() for stored in receipt.stored]
             self._wake()
             if _log.isEnabledFor(logging.DEBUG):
-                with correlated(correlation() or f"inbox-{number}"):  # of a call over HTTP, there is a name already
-                    _log.debug("inbox item %d is stored", number)
+                with correlated(correlation() or f"inbox-{numbers[0]}"):  # a call over HTTP has a name already
+                    _log.debug("inbox item %d is stored", numbers[0])
         answer = receipt.acknowledgement
         code = answer.split(b"\rMSA|", 1)[1][:2].decode("ascii") if answer else "none"
         self._metrics.acknowledgements.labels(code).inc()

@@ -82,6 +82,8 @@ def run(settings: Settings) -> None:
     configure_tracing()
     for said in require_admission(settings):
         print(said, file=sys.stderr, flush=True)
+    if settings.audit == "fhir" and settings.out is None and settings.server is None:
+        raise SettingsError("setting audit: there is no place for AuditEvents; start with --server or --out")
     engine = open_database_of(settings)
     inbox, outbox = Inbox(engine), Outbox(engine)
     with ExitStack() as stack:

@@ -19,8 +19,8 @@ from fhir_coder.settings import Settings
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
-def read_document(identifier: str, settings: Settings) -> dict[str, Any]:
-    """Return the DocumentReference of that id on `settings.server`.
+def read_document(identifier: str, settings: Settings, request: str = "") -> dict[str, Any]:
+    """Return the DocumentReference of that id on `settings.server`; `request` is sent as X-Request-Id.
 
     The environment's proxies are ignored and redirects are not followed: only the configured server is asked.
 
@@ -32,12 +32,13 @@ def read_document(identifier: str, settings: Settings) -> dict[str, Any]:
         raise InputError("this is not a FHIR id", place="DocumentReference.id", code="value")
     url = f"{str(settings.server).rstrip('/')}/DocumentReference/{identifier}"
     body = bytearray()
+    headers = {"Accept": "application/fhir+json"} | ({"X-Request-Id": request} if request else {})
     access = server_access(settings)
     options: dict[str, Any] = {"auth": access.auth, "verify": access.verify, "timeout": settings.delivery_timeout}
     try:
         with (
             httpx2.Client(trust_env=False, follow_redirects=False, **options) as client,
-            client.stream("GET", url, headers={"Accept": "application/fhir+json"}) as response,
+            client.stream("GET", url, headers=headers) as response,
         ):
             _require_success(response.status_code)
             for chunk in response.iter_bytes():

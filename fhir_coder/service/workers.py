@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from fhir_coder.delivery.audit import places
 from fhir_coder.delivery.bell import Bell
 from fhir_coder.delivery.coding import TRIES, Coding
 from fhir_coder.delivery.dispatch import Dispatch
@@ -48,7 +49,7 @@ class Workers:
             outbox.queue.bell.ring,
             interruptions=_INTERRUPTIONS if settings.coding_workers else TRIES,
         )
-        sending = Sending(outbox, deliver, self._gate)
+        sending = Sending(outbox, deliver, self._gate, audits_of=places(settings))
         self._coders = [
             Worker(f"coding-{number}", coding.step, inbox.queue.bell) for number in range(settings.coding_workers or 1)
         ]

@@ -48,7 +48,6 @@ class Documents:
         """`server` is its base URL."""
         self._engine = engine
         self._server = server
-        METADATA.create_all(engine, tables=[_DOCUMENTS])
 
     @property
     def server(self) -> str:

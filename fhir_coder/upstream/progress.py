@@ -49,7 +49,6 @@ class Progress:
         self._engine = engine
         self._server = server
         self._changing = Lock()  # SQLite has no rows to lock
-        METADATA.create_all(engine, tables=[_SUBSCRIPTIONS, _SEARCHED])
 
     def subscriptions(self) -> list[Counted]:
         """Return the Subscriptions that have told of events."""

@@ -98,11 +98,14 @@ class Upstream:
         """Close all connections."""
         self._client.close()
 
-    def read(self, kind: str, identifier: str) -> Answer:
-        """Return the answer to reading a resource. Raises `DeliveryError` when `identifier` is no FHIR id."""
+    def read(self, kind: str, identifier: str, request: str | None = None) -> Answer:
+        """Return the answer to reading a resource; `request` is sent as X-Request-Id.
+
+        Raises `DeliveryError` when `identifier` is no FHIR id.
+        """
         if not is_id(identifier):
             raise DeliveryError("this is not a FHIR id")
-        return self.ask("GET", f"{kind}/{identifier}")
+        return self.ask("GET", f"{kind}/{identifier}", headers=None if request is None else {"X-Request-Id": request})
 
     def ask(
         self,

@@ -209,7 +209,8 @@ def test_a_service_for_everybody_says_so_or_does_not_start(data: Path, host: str
 
 def test_a_service_for_everybody_that_is_meant(data: Path) -> None:
     command = [sys.executable, "-m", "fhir_coder", "serve", "--host", "0.0.0.0", "--port", "0", "--mllp-port", "0"]  # noqa: S104
-    environment = {**ENVIRONMENT, "FHIR_CODER_DATA_DIR": str(data), "FHIR_CODER_AUTH": "none"}
+    meant = {"FHIR_CODER_AUTH": "none", "FHIR_CODER_MLLP_AUTH": "none"}
+    environment = {**ENVIRONMENT, "FHIR_CODER_DATA_DIR": str(data), **meant}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -17,5 +17,5 @@ def test_nothing_is_lost_doubled_or_tried_too_early() -> None:
     assert found, done.stdout + done.stderr
     assert int(found["stored"]) > 20
     assert int(found["probes"]) < 30  # one at a time, and not a storm
-    for name in ("lost", "duplicates", "early", "inversions", "set_aside"):
+    for name in ("lost", "waiting", "duplicates", "early", "inversions", "set_aside"):
         assert found[name] == "0", (name, found)

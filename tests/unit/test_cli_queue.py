@@ -13,8 +13,10 @@ from fhir_coder.cli import app
 from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.dispatch import Dispatch
 from fhir_coder.delivery.inbox import Coded, Inbox
+from fhir_coder.delivery.message_parts import MessageParts
 from fhir_coder.delivery.outbox import Outbox
 from fhir_coder.errors import InputError
+from fhir_coder.service.jobs import Jobs
 
 CANARY = "Zebrafinch"
 
@@ -115,6 +117,61 @@ def test_a_purge_removes_the_content_of_what_is_done(queue: Callable[..., Any], 
     with inbox.queue.engine.connect() as connection:
         assert connection.execute(text("SELECT payload FROM inbox WHERE id = 2")).scalar() is None
     assert inbox.store("hl7v2", CANARY.encode(), "1") == 2  # and is known when it comes again
+
+
+def test_messages_of_which_parts_are_missing_are_told_shown_and_discarded(
+    queue: Callable[..., Any], inbox: Inbox
+) -> None:
+    parts = MessageParts(inbox.queue.engine)
+    for key, sender, continues, pointer in (
+        ("a1", "A", "", "P1"),  # with the next one, the beginning of a message
+        ("a2", "A", "P1", "P2"),
+        ("b1", "B", "", "P1"),  # of another one
+        ("c3", "C", "P9", ""),  # the end of a third one
+        ("d1", "D", "", "P1"),  # and a whole one
+        ("d2", "D", "P1", ""),
+    ):
+        parts.store(key, sender, continues, pointer, CANARY.encode())
+    parts.release(["d1", "d2"])
+    found = queue("status", "--format", "json")
+    assert found["parts"].pop("oldest_seconds") >= 0
+    assert found["parts"] == {"messages": 3, "parts": 4, "bytes": 40}
+    assert [entry["id"] for entry in found["incomplete"]] == ["part-1", "part-2", "part-3", "part-4"]
+    printed = queue("status")
+    assert "Messages in parts" in printed
+    assert "part-4" in printed
+    assert CANARY not in printed + json.dumps(found) + queue("show", "part-3")
+    assert (queue("show", "part-1", "--format", "json")["state"], queue("show", "part-1", "--payload")) == (
+        "waiting",
+        CANARY,
+    )
+    assert queue("show", "part-5", "--format", "json")["state"] == "whole"
+    with pytest.raises(InputError, match="nothing is tried"):
+        queue("replay", "part-1")
+    with pytest.raises(InputError, match="is done"):
+        queue("discard", "part-5")
+    queue("discard", "part-1", "part-2", "part-3", "part-4")
+    found = queue("status", "--format", "json")
+    assert found["parts"] == {"messages": 0, "parts": 0, "bytes": 0, "oldest_seconds": None}
+    assert found["incomplete"] == []
+
+
+def test_asynchronous_calls_are_counted_and_those_that_expired_purged(queue: Callable[..., Any], inbox: Inbox) -> None:
+    engine = inbox.queue.engine
+    assert "Asynchronous" not in queue("status")
+    jobs = Jobs(engine, most=9, hours=1)
+    for number in range(3):
+        jobs.add("key a", f"{CANARY}{number}".encode())
+    done = jobs.take()
+    assert done is not None
+    jobs.finish(done, 200, b"{}")
+    jobs.take()
+    assert queue("status", "--format", "json")["jobs"] == {"waiting": 1, "running": 1, "answered": 1}
+    assert "1 waiting, 1 running, 1 answered" in queue("status")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET expires = '2020-01-01 00:00:00.000000' WHERE number = 1"))
+    assert "1 asynchronous" in queue("purge")
+    assert queue("status", "--format", "json")["jobs"] == {"waiting": 1, "running": 1, "answered": 0}
 
 
 @pytest.mark.parametrize("arguments", [("replay",), ("replay", "in-1", "--all-failed"), ("discard",)])

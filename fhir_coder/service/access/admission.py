@@ -7,13 +7,13 @@ needs one of theirs as well; else the certificate alone says who calls.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 
 from fhir_coder.errors import AccessError, SettingsError
+from fhir_coder.lookup.peers import is_loopback
 from fhir_coder.service.access.access_tokens import AccessTokens
 from fhir_coder.service.access.api_keys import PREFIX, ApiKeys
 from fhir_coder.service.access.caller import ANYBODY, Caller
@@ -116,16 +116,6 @@ class Admission:
             raise AccessError("the key is not accepted")
         # The issuer may have to be asked for its keys.
         return await run_sync(self.tokens.caller, credentials)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _credentials(request: Request) -> str:

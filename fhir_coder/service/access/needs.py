@@ -1,7 +1,8 @@
 """What each route asks of its caller. A route that is not here is closed to everybody whom somebody must let in.
 
 SMART scopes speak of resources and not of operations. Coding a note reads a DocumentReference; whatever brings a note
-to stay or writes what came of it (`persist`, HL7 v2 messages, notifications) creates and updates them.
+to stay or writes what came of it (`persist`, HL7 v2 messages, notifications) creates and updates them. What a document
+or message only points at is asked for when it is to be read (`Caller.permit_reading`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from fhir_coder.service.access.scopes import Need
 
 READ_NOTE = Need("DocumentReference", "r")
 WRITE_NOTE = Need("DocumentReference", "cu")
+NOTIFY = Need("DocumentReference", "cru")
+"""A notification names documents that the service then reads with its own credentials."""
 
 OPEN = frozenset({"/health/live", "/.well-known/jwks.json"})
 """Paths that nobody is asked anything for: an orchestrator's probe has no credentials, and a public key is public."""
@@ -48,7 +51,7 @@ def is_notification(path: str) -> bool:
 def need_of(route: str) -> tuple[bool, Need | None]:
     """Return whether a route (its path as declared) is known, and what it needs: None is any known caller."""
     if is_notification(route):
-        return True, WRITE_NOTE
+        return True, NOTIFY
     if route in _CALLER_ONLY or route in OPEN:
         return True, None
     return route in _NEEDS, _NEEDS.get(route)

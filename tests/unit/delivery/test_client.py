@@ -317,10 +317,10 @@ def test_the_versions_of_what_was_written(httpserver: HTTPServer, client: FhirCl
     body = {"resourceType": "Bundle", "type": "transaction-response", "entry": answers}
     serve(httpserver, lambda _: Response(json.dumps(body), content_type=FHIR_JSON))
     assert client.write(bundle(*map(entry, range(4)))) == [
-        Sent("Condition/1", "6"),
-        Sent("Condition/2", "5"),
-        Sent("Condition/3", "x"),
-        Sent("Condition/4", None),
+        Sent("Condition/1", "6", created=True),
+        Sent("Condition/2", "5", created=True),
+        Sent("Condition/3", "x", created=False),
+        Sent("Condition/4", None, created=False),
     ]
 
 

@@ -103,7 +103,8 @@ def test_ports() -> None:
 def test_who_may_call() -> None:
     assert "this machine alone" in of(callers(Settings.load()), "callers").found
     assert of(callers(Settings.load(host="0.0.0.0")), "callers").state == "failure"  # noqa: S104
-    found = list(callers(Settings.load(host="0.0.0.0", auth="none")))  # noqa: S104
+    assert of(callers(Settings.load(host="0.0.0.0", auth="none")), "callers").state == "failure"  # noqa: S104 - MLLP
+    found = list(callers(Settings.load(host="0.0.0.0", auth="none", mllp_auth="none")))  # noqa: S104
     assert {each.state for each in found} == {"warning"}
 
 

@@ -6,7 +6,7 @@ it is there (FHIR_CODER_REFERENCES, else ../shared/data), and all of them with f
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from fhir_coder.errors import InputError
 from fhir_coder.ingest.acknowledgement import acknowledge
 from fhir_coder.ingest.hl7v2_batch import split_messages
 from fhir_coder.ingest.hl7v2_content import Content
-from fhir_coder.ingest.hl7v2_intake import look_at_raw, read_raw
+from fhir_coder.ingest.hl7v2_intake import Share, look_at_raw, read_raw
 from fhir_coder.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -98,13 +98,26 @@ def patient_of(content: Content) -> str | None:
     return next((url for url, kind in kinds if kind == "Patient"), None)
 
 
+def require_same_content(shares: Sequence[Share], raw: bytes, given: Settings) -> None:
+    """Compare what is in the shares of a message with what is in the message."""
+    whole = read_raw(raw, given)[1]
+    if len(shares) == 1:
+        assert (shares[0].raw, shares[0].patient) == (raw, patient_of(whole))
+        return
+    read = [read_raw(share.raw, given)[1] for share in shares]
+    assert [share.patient for share in shares] == [patient_of(each) for each in read]
+    assert [record for each in read for record in each.records] == list(whole.records)
+    told_of = [(note.id, note.document, note.subject, note.text) for note in whole.notes]
+    assert [(note.id, note.document, note.subject, note.text) for each in read for note in each.notes] == told_of
+
+
 def require_same(raw: bytes, given: Settings) -> str:
     """Compare the two ways of reading, and return where the fault is, "" when there is none."""
     full = refusal(lambda: read_raw(raw, given))
     looked = refusal(lambda: look_at_raw(raw, given))
     assert told(raw, looked) == told(raw, full)
     if looked is None and full is None:
-        assert look_at_raw(raw, given)[1] == patient_of(read_raw(raw, given)[1])
+        require_same_content(look_at_raw(raw, given).shares, raw, given)
     return looked.place if looked else ""
 
 

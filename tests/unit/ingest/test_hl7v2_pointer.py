@@ -11,7 +11,7 @@ from pytest_httpserver import HTTPServer
 
 from fhir_coder.errors import InputError, UnsupportedError
 from fhir_coder.ingest.hl7v2 import Message, parse
-from fhir_coder.ingest.hl7v2_content import Content, patient_of_message, read_message
+from fhir_coder.ingest.hl7v2_content import Content, patients_of_message, read_message
 from fhir_coder.model import Origin
 from fhir_coder.settings import Settings
 
@@ -63,11 +63,11 @@ def test_each_repetition_is_followed(httpserver: HTTPServer, own: Settings) -> N
 
 
 def test_nothing_is_asked_for_before_the_message_is_acknowledged(httpserver: HTTPServer, own: Settings) -> None:
-    assert patient_of_message(message(httpserver.url_for("/fhir/a")), own)
+    assert patients_of_message(message(httpserver.url_for("/fhir/a")), own)
     assert not httpserver.log
 
 
-@pytest.mark.parametrize("look", [read_message, patient_of_message])
+@pytest.mark.parametrize("look", [read_message, patients_of_message])
 @pytest.mark.parametrize(
     "where",
     [

@@ -288,6 +288,7 @@ def test_hl7v2_that_cannot_be_stored_is_not_acknowledged(serve: Any, monkeypatch
     monkeypatch.setattr(service.inbox._commits, "_write", full)
     response = service.client.post("/hl7v2", content=MESSAGE)
     assert (response.status_code, issue(response)["code"]) == (503, "transient")
+    assert int(response.headers["retry-after"]) > 0
 
 
 def test_health(serve: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +48,28 @@ def test_a_full_disk(serve: Any, monkeypatch: pytest.MonkeyPatch, free: int, sta
     monkeypatch.setattr(health.shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
     got, told = report(serve())
     assert (got, told["checks"]["disk"]["status"]) == (status, state)
+
+
+def test_the_disk_is_that_of_the_database(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {tmp_path / "elsewhere": 1}
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda folder: Usage(10**12, 0, free.get(folder, 10**12)))
+    service = serve(database=f"sqlite:///{tmp_path / 'elsewhere' / 'delivery.sqlite'}")
+    (tmp_path / "elsewhere").mkdir()
+    got, told = report(service)
+    assert (got, told["checks"]["disk"]["status"]) == (503, "not ready")
+
+
+def test_a_disk_that_takes_nothing_whatever_is_free(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quota, or a file system that is mounted read-only after a fault."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, CANARY)
+
+    service = serve(queue_min_free_bytes=0)
+    monkeypatch.setattr(health, "TemporaryFile", refused)
+    status, told = report(service)
+    assert (status, told["checks"]["disk"]["status"]) == (503, "not ready")
+    assert "EDQUOT" in told["checks"]["disk"]["detail"]
 
 
 def test_a_database_at_fault(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

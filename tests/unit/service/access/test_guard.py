@@ -217,12 +217,13 @@ def test_pages_of_other_sites_may_not_call_an_open_service(serve: Any, origin: s
 def test_an_address_that_others_reach_needs_authentication(host: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"setting host: .* nobody is asked who they are"):
         require_admission(Settings(host=host))
-    assert any("whoever reaches" in said for said in require_admission(Settings(host=host, auth="none")))
+    assert any("whoever reaches" in said for said in require_admission(Settings(host=host, auth="none", mllp="off")))
     add_key(tmp_path / "k", "a", ["system/*.*"])
-    said = require_admission(Settings(host=host, api_keys=tmp_path / "k"))
+    with pytest.raises(SettingsError, match=r"setting host: .* by MLLP .* mllp_peers"):
+        require_admission(Settings(host=host, api_keys=tmp_path / "k"))
+    said = require_admission(Settings(host=host, api_keys=tmp_path / "k", mllp_peers=["10.1.2.3"]))
     assert not any("whoever reaches" in each for each in said)
-    assert any("clear text" in each for each in said)
-    assert any("MLLP" in each for each in said)
+    assert [each.partition(":")[0] for each in said if "clear text" in each] == ["HTTP", "MLLP"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
