@@ -7,11 +7,12 @@ from threading import Thread
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, Table, inspect, text
 
 from fhir_coder.delivery.database import METADATA, open_database
 from fhir_coder.delivery.inbox import INBOX
 from fhir_coder.delivery.outbox import OUTBOX
+from fhir_coder.delivery.queue import Queue
 from fhir_coder.errors import SettingsError, StorageError
 
 
@@ -68,3 +69,14 @@ def test_a_file_of_ones_own_choice(tmp_path: Path) -> None:
     engine = open_database(tmp_path, f"sqlite:///{tmp_path}/elsewhere/queue.db")
     assert (tmp_path / "elsewhere" / "queue.db").exists()
     engine.dispose()
+
+
+@pytest.mark.parametrize("table", [INBOX, OUTBOX])
+def test_the_oldest_row_is_found_without_sorting_what_waits(engine: Engine, table: Table) -> None:
+    """However many wait: a server that was away for a day is not asked more slowly for that."""
+    asked = Queue(engine, table, "done")._next.compile(engine)
+    values = tuple("2030-01-01" if name == "now" else asked.params[name] for name in asked.positiontup)
+    with engine.connect() as connection:
+        plan = " ".join(row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values))
+    assert f"INDEX {table.name}_waiting" in plan
+    assert "TEMP B-TREE" not in plan
