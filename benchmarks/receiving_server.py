@@ -1,4 +1,4 @@
-"""A FHIR server in memory that receives transactions, fails on purpose, and keeps account: for crash.py and outage.py.
+"""A FHIR server in memory that receives transactions, fails on purpose, and keeps account, for the benchmarks here.
 
 It knows what the outbox uses of https://hl7.org/fhir/R4/http.html: transactions of conditional creates, conditional
 updates and updates by id, reads by id, searches (for what others wrote: nothing), 429 and 503 with Retry-After. A real

@@ -27,7 +27,7 @@ __all__ = ["data"]  # the fixture: a data folder with a concept store
 
 HL7 = {"Content-Type": "application/hl7-v2"}
 DISK_MEGABYTES = 48
-POISON = "HTN and DM, on lisinopril 10 mg daily. " * 20_000  # takes many seconds to code
+POISON = "HTN and DM, on lisinopril 10 mg daily. " * 6_000  # takes seconds to code
 
 
 def message(number: int, text: str = "Assessment: HTN.") -> bytes:

@@ -2,13 +2,15 @@
 
 import stat
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, Table, inspect, text
+from sqlalchemy.exc import OperationalError
 
+from fhir_coder.delivery import database
 from fhir_coder.delivery.database import METADATA, open_database
 from fhir_coder.delivery.inbox import INBOX
 from fhir_coder.delivery.outbox import OUTBOX
@@ -80,3 +82,25 @@ def test_the_oldest_row_is_found_without_sorting_what_waits(engine: Engine, tabl
         plan = " ".join(row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values))
     assert f"INDEX {table.name}_waiting" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_thread_that_writes_has_its_turn_and_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = Lock()
+    monkeypatch.setattr(database, "Lock", lambda: turn)
+    engine = open_database(tmp_path)
+    with engine.connect().execution_options(reads=True) as connection:
+        connection.execute(text("SELECT 1"))
+        assert not turn.locked()
+    with engine.connect() as connection:
+        for _ in range(2):  # one connection, one turn
+            with connection.begin():
+                assert turn.locked()
+    assert not turn.locked()
+    with pytest.raises(OperationalError), engine.begin() as connection:
+        connection.execute(text("SELECT * FROM nothing"))
+    assert not turn.locked()
+    with engine.connect() as connection, connection.begin() as transaction:
+        connection.invalidate()
+        transaction.rollback()
+    assert not turn.locked()
+    engine.dispose()
