@@ -13,24 +13,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import distribution
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from loguru import logger
+import orjson
+import re2
 
-# PyRuSH, which medspaCy imports, logs the text that it reads.
-logger.disable("PyRuSH")
-
-import re2  # noqa: E402
-import spacy  # noqa: E402
-from medspacy.context import ConText, ConTextRule  # noqa: E402
-from spacy.matcher import PhraseMatcher  # noqa: E402
-from spacy.tokens import Doc  # noqa: E402
-
-from fhir_coder.errors import TableError  # noqa: E402
-from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, Cue, EntityType, Experiencer, Temporality  # noqa: E402
-from fhir_coder.nlp.sentences import ITEM_MARK  # noqa: E402
-from fhir_coder.tables import read_table, split  # noqa: E402
+from fhir_coder.errors import TableError
+from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, Cue, EntityType, Experiencer, Temporality
+from fhir_coder.nlp.light_spacy import Doc, PhraseMatcher, spacy
+from fhir_coder.nlp.sentences import ITEM_MARK
+from fhir_coder.tables import read_table, split
 
 _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "PSEUDO"})
 # DATED is historical unless the disease is a chronic one; OTHER is neither the patient nor a relative by blood.
@@ -74,12 +69,14 @@ class Asserted:
     cues: tuple[Cue, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
+    literal: str  # the cue, or the name of its pattern
     category: str
     direction: str
-    types: frozenset[str] | None  # of entities that it speaks of; None: of all
-    max_scope: int | None  # tokens; None: to the end of the sentence
+    pattern: str | list[dict[str, Any]] | None = None  # a regular expression, or tokens; None: the literal is the cue
+    types: frozenset[str] | None = None  # of entities that it speaks of; None: of all
+    max_scope: int | None = None  # tokens; None: to the end of the sentence
 
 
 @dataclass(slots=True)
@@ -110,13 +107,10 @@ class Assertions:
         prefixes = [*(self._nlp.Defaults.prefixes or ()), r"[-+](?=[A-Za-z])"]
         tokenizer: Any = self._nlp.tokenizer
         tokenizer.prefix_search = spacy.util.compile_prefix_regex(prefixes).search
-        self._rules: list[_Rule] = []
+        self._rules = [*_default_rules(), *_own_rules()]
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         self._patterns = _Patterns()
-        context = ConText(self._nlp, rules=None, span_attrs=None)  # registers its extensions of spaCy
-        for rank, rule in enumerate([*_default_rules(context.DEFAULT_RULES_FILEPATH), *_own_rules()]):
-            types = frozenset(name.lower() for name in rule.allowed_types) if rule.allowed_types else None
-            self._rules.append(_Rule(rule.category, rule.direction, types, rule.max_scope))
+        for rank, rule in enumerate(self._rules):
             if isinstance(rule.pattern, str):
                 self._patterns.add(rank, rule.pattern)
             elif rule.pattern:
@@ -274,11 +268,16 @@ def _spelt_out(pattern: list[dict[str, Any]]) -> Iterator[list[str]]:
         yield [word for word in words if word]
 
 
-def _default_rules(path: str) -> list[ConTextRule]:
-    """Return medspaCy's English rules without those that `mappings/context_rules_removed.csv` takes out."""
+def _default_rules() -> list[_Rule]:
+    """Return medspaCy's English rules without those that `mappings/context_rules_removed.csv` takes out.
+
+    They are read from its file: to import it takes two seconds, for parts of it that are not used here.
+    """
     columns = ("literal", "category", "reason")
     removed = {(row["literal"], row["category"]) for row in read_table("context_rules_removed.csv", columns)}
-    return [rule for rule in ConTextRule.from_json(path) if (rule.literal, rule.category) not in removed]
+    path = Path(str(distribution("medspacy").locate_file("resources/en/context_rules.json")))
+    rules = [_Rule(**given) for given in orjson.loads(path.read_bytes())["context_rules"]]
+    return [rule for rule in rules if (rule.literal, rule.category) not in removed]
 
 
 def _by_cues(categories: set[str], before: str, sentence: str, chronic: bool) -> Asserted:
@@ -351,7 +350,7 @@ def _relatives() -> dict[str, str]:
     return {name.lower(): row["display"] for row in rows for name in (row["display"], *split(row["names"]))}
 
 
-def _own_rules() -> list[ConTextRule]:
+def _own_rules() -> list[_Rule]:
     """Return the rules of `mappings/context_rules.csv`, to be added to those of medspaCy.
 
     Raises `TableError` when a row has an unknown category, direction, type, or a pattern that is no regular expression.
@@ -364,12 +363,12 @@ def _own_rules() -> list[ConTextRule]:
                 raise ValueError(f"unknown category or direction {row['category']} {row['direction']}")
             re.compile(row["pattern"])
             rules.append(
-                ConTextRule(
-                    row["literal"],
-                    row["category"],
+                _Rule(
+                    literal=row["literal"],
+                    category=row["category"],
                     direction=row["direction"],
                     pattern=row["pattern"] or None,
-                    allowed_types={EntityType(name).value for name in split(row["targets"])} or None,
+                    types=frozenset(EntityType(name).value for name in split(row["targets"])) or None,
                     max_scope=int(row["max_scope"]) if row["max_scope"] else None,
                 )
             )

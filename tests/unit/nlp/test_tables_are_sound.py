@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fhir_coder.model import PROBLEM_TYPES, EntityType
-from fhir_coder.nlp.assertion import Assertions
+from fhir_coder.nlp.assertion import Assertions, _default_rules
 from fhir_coder.nlp.sections import _CATEGORIES, _titles
 from fhir_coder.nlp.senses import abbreviations
 from fhir_coder.tables import read_table, split
@@ -67,16 +67,23 @@ def test_context_rules_load() -> None:
     assert Assertions()
 
 
-def test_removed_context_rules_are_rules_of_medspacy() -> None:
-    """A rule that a later medspaCy no longer has needs no removal."""
+def test_the_rules_are_those_that_medspacy_reads() -> None:
+    """They are read without it; a rule that a later medspaCy no longer has needs no removal."""
     from medspacy.context import ConText, ConTextRule
     from spacy import blank
 
     context = ConText(blank("en"), rules=None, span_attrs=None)
-    known = {(rule.literal, rule.category) for rule in ConTextRule.from_json(context.DEFAULT_RULES_FILEPATH)}
-    for row in read_table("context_rules_removed.csv", ("literal", "category", "reason")):
-        assert (row["literal"], row["category"]) in known
-        assert row["reason"]
+    rows = read_table("context_rules_removed.csv", ("literal", "category", "reason"))
+    removed = {(row["literal"], row["category"]) for row in rows}
+    read = ConTextRule.from_json(context.DEFAULT_RULES_FILEPATH)
+    assert removed <= {(rule.literal, rule.category) for rule in read}
+    assert all(row["reason"] for row in rows)
+    assert [(rule.literal, rule.category, rule.direction, rule.pattern) for rule in _default_rules()] == [
+        (rule.literal, rule.category, rule.direction, rule.pattern)
+        for rule in read
+        if (rule.literal, rule.category) not in removed
+    ]
+    assert all(rule.allowed_types is rule.max_scope is rule.excluded_types is None for rule in read)
 
 
 @pytest.mark.parametrize(
