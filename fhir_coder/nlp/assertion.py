@@ -40,6 +40,7 @@ _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
 _WORD = re.compile(r"[a-z]+")
+_OPENING, _CLOSING = frozenset("(["), frozenset(")]")
 _LONGEST_RELATIVE = 3  # words: "maternal great aunt"
 _ITEM = re.compile(rf"(?<=\n)[ \t]*{ITEM_MARK}")
 _SPACE = re.compile(r"[^\S\t]")
@@ -128,7 +129,7 @@ class Assertions:
         plain = _SPACE.sub(" ", unlisted)
         tokens = _Tokens(self._nlp, plain)
         cues = self._cues(tokens, plain)
-        _set_reach(cues, len(tokens))
+        _set_reach(cues, len(tokens), tokens.bracket_ends())
         asserted = []
         for target in targets:
             first, last = tokens.span(target.start - begin, target.end - begin)
@@ -174,6 +175,25 @@ class _Tokens:
     def __len__(self) -> int:
         return len(self._starts)
 
+    def bracket_ends(self) -> list[int]:
+        """Return, for each token in brackets, the one that closes them, and for every other the number of tokens."""
+        texts = [token.text for token in self.doc]
+        opened: list[int] = []
+        closing: dict[int, int] = {}  # brackets that are closed
+        for place, text in enumerate(texts):
+            if text in _OPENING:
+                opened.append(place)
+            elif text in _CLOSING and opened:
+                closing[opened.pop()] = place
+        ends, around = [], [len(texts)]
+        for place in range(len(texts)):
+            if place == around[-1]:
+                around.pop()
+            ends.append(around[-1])
+            if place in closing:
+                around.append(closing[place])
+        return ends
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the tokens that hold the characters `start`:`end`, as first and behind the last."""
         return bisect_right(self._ends, start), bisect_left(self._starts, end)
@@ -183,13 +203,21 @@ class _Tokens:
         return self._starts[first], self._ends[last - 1]
 
 
-def _set_reach(cues: Sequence[_Cue], tokens: int) -> None:
-    """Let every cue reach as far as its rule says, to the next cue of its kind, or to a terminating one."""
+def _set_reach(cues: Sequence[_Cue], tokens: int, bracket_ends: Sequence[int]) -> None:
+    """Let every cue reach as far as its rule says, to the next cue of its kind, or to a terminating one.
+
+    What is said in brackets does not go on behind them: "furosemide (has not taken it), metoprolol".
+    """
     nearest: dict[object, int] = {}
+    outside: dict[object, int] = {}  # brackets: what stands in them ends the reach of none before them
     for cue in reversed(cues):
+        is_outside = bracket_ends[cue.start] == tokens
         if cue.rule.direction in ("FORWARD", "BIDIRECTIONAL"):
-            cue.reach = (cue.end, min(_stop(nearest, cue.rule, tokens), cue.end + _length(cue.rule, tokens)))
+            last = min(_stop(outside if is_outside else nearest, cue.rule, tokens), bracket_ends[cue.start])
+            cue.reach = (cue.end, max(cue.end, min(last, cue.end + _length(cue.rule, tokens))))
         nearest[_kind(cue.rule)] = cue.start
+        if is_outside:
+            outside[_kind(cue.rule)] = cue.start
     nearest.clear()
     for cue in cues:
         if cue.rule.direction in ("BACKWARD", "BIDIRECTIONAL"):

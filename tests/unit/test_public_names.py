@@ -25,7 +25,11 @@ def test_unknown_name() -> None:
 
 @pytest.mark.parametrize(
     ("module", "absent"),
-    [("fhir_coder", HEAVY), ("fhir_coder.cli", HEAVY[:-1]), ("fhir_coder.pipeline", ("transformers", "torch", "medspacy", "sklearn"))],
+    [
+        ("fhir_coder", HEAVY),
+        ("fhir_coder.cli", HEAVY[:-1]),
+        ("fhir_coder.pipeline", ("transformers", "torch", "medspacy", "sklearn")),
+    ],
 )
 def test_import_is_light(module: str, absent: tuple[str, ...]) -> None:
     program = f"import sys, {module}; print(*(name for name in {absent!r} if name in sys.modules))"
