@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -139,18 +140,15 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     configure_logs(settings)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        find = _load(settings)
-    except FhirCoderError as error:
-        pipe.send(error)
-        return
-    pipe.send("ready")
-    while True:
+    with suppress(EOFError, ConnectionError):  # the front has closed its end, also while this one was at work
         try:
-            questions = pipe.recv()
-        except EOFError:
+            find = _load(settings)
+        except FhirCoderError as error:
+            pipe.send(error)
             return
-        pipe.send(codes(find, settings, questions))
+        pipe.send("ready")
+        while True:
+            pipe.send(codes(find, settings, pipe.recv()))
 
 
 def _load(settings: Settings) -> Find:

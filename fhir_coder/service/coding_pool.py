@@ -8,9 +8,11 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING
 
 from fhir_coder.errors import CodingFailedError, CodingStoppedError, FhirCoderError, TerminologyError
 from fhir_coder.logs import configure as configure_logs
@@ -19,6 +21,9 @@ from fhir_coder.model import CodedNote, Note
 from fhir_coder.service.memory import calm_collector
 from fhir_coder.settings import Settings
 from fhir_coder.tracing import carrier, configure_tracing, continued
+
+if TYPE_CHECKING:
+    from fhir_coder.pipeline import Coder
 
 _log = logging.getLogger(__name__)
 
@@ -156,27 +161,29 @@ def _work(pipe: Connection, settings: Settings, threads: int) -> None:
     configure_tracing()
     from fhir_coder.pipeline import Coder  # after OMP_NUM_THREADS is set
 
-    try:
-        coder = Coder.from_settings(settings)
-        coder(_WARM_UP)
-    except FhirCoderError as error:
-        pipe.send(error)
-        return
-    calm_collector()
-    pipe.send("ready")
-    while True:
+    with suppress(EOFError, ConnectionError):  # the service has closed its end, also while this one was at work
         try:
-            note, min_confidence, names = pipe.recv()
-        except EOFError:
-            return
-        try:
-            with continued(names):
-                answer: object = coder(note, min_confidence=min_confidence)
+            coder = Coder.from_settings(settings)
+            coder(_WARM_UP)
         except FhirCoderError as error:
-            answer = error
-        except Exception as error:
-            answer = in_short(error)  # the message may quote the note
-        pipe.send(answer)
+            pipe.send(error)
+            return
+        calm_collector()
+        pipe.send("ready")
+        while True:
+            note, min_confidence, names = pipe.recv()
+            pipe.send(_answer(coder, note, min_confidence, names))
+
+
+def _answer(coder: Coder, note: Note, min_confidence: float | None, names: Mapping[str, str]) -> object:
+    """Return the coded note, an error of ours, or what kind of error it was: its message may quote the note."""
+    try:
+        with continued(names):
+            return coder(note, min_confidence=min_confidence)
+    except FhirCoderError as error:
+        return error
+    except Exception as error:
+        return in_short(error)
 
 
 def _end_with_parent() -> None:

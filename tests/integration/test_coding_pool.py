@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fhir_coder.delivery.coding import Coding
 from fhir_coder.delivery.database import open_database
 from fhir_coder.delivery.inbox import Coded, Inbox, Item
 from fhir_coder.errors import CodingFailedError, CodingStoppedError, InputError
+from fhir_coder.lookup import workers
 from fhir_coder.model import CodedNote, Note
 from fhir_coder.service import coding_pool
 from fhir_coder.service.coding_pool import CodingPool
@@ -129,3 +131,18 @@ def test_a_poison_note_is_set_aside_after_three_tries_and_can_be_replayed(
     assert inbox.counts() == {"waiting": 0, "coded": 2, "failed": 2}
     inbox.close()
     engine.dispose()
+
+
+@pytest.mark.parametrize("work_of", [coding_pool._work, workers._work])
+def test_one_that_loads_while_its_front_goes_says_nothing(
+    work_of: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    ours.close()
+    process = context.Process(target=work_of, args=(theirs, Settings(data_dir=tmp_path / "file" / "data"), 1))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert "Traceback" not in capfd.readouterr().err
