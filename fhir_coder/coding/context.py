@@ -27,6 +27,12 @@ _NOT = re.compile(
     r"|wants to become|trying to become|planning)(?:[\s-]+\w+){0,3}[\s-]*$",
     re.IGNORECASE,
 )
+# "Pregnant: N", "Are you pregnant? No", and a question that nobody answers.
+_NOT_BEHIND = re.compile(
+    r"\s*(?:[:?|=-]\s*)+(?:no\b|n\b|neg|denie|unlikely|\[\s?\]\s*y|☐\s*y|\(\s?\)\s*y)"
+    r"|\s*(?:[:?|]\s*)?yes\s*(?:\[\s?\]|☐|\(\s?\))|\s*\?(?!\s*(?:yes|y\b|\[x\]\s*y|☒\s*y))",
+    re.IGNORECASE,
+)
 _BORN = re.compile(
     r"\b(?:born|birth|delivered|delivery|infant|newborn|baby|neonate|ex-?|preterm|premature|term)\b[^.;\n]*$",
     re.IGNORECASE,
@@ -120,7 +126,8 @@ def _table() -> Mapping[str, tuple[str, ...]]:
 def _stated(text: str, context: str) -> Sign | None:
     for match in words(context).finditer(text):
         before = text[max(0, match.start() - _AROUND) : match.start()]
-        if not (_NOT.search(before) or _BORN.search(before) or _RELATIVE.search(before)):
+        is_denied = _NOT.search(before) or _NOT_BEHIND.match(text, match.end())
+        if not (is_denied or _BORN.search(before) or _RELATIVE.search(before)):
             return Sign(match.group(), match.span())
     return None
 

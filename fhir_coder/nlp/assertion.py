@@ -108,6 +108,8 @@ class Assertions:
         prefixes = [*(self._nlp.Defaults.prefixes or ()), r"[-+](?=[A-Za-z])"]
         tokenizer: Any = self._nlp.tokenizer
         tokenizer.prefix_search = spacy.util.compile_prefix_regex(prefixes).search
+        suffixes = [*(self._nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])[-+]"]  # "dizziness-, numbness+"
+        tokenizer.suffix_search = spacy.util.compile_suffix_regex(suffixes).search
         self._rules = [*_default_rules(), *_own_rules()]
         self._phrases = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         self._patterns = _Patterns()

@@ -79,6 +79,14 @@ _ACTION_BEHIND = re2.compile(
     + "|".join(f"({words})" for words in _DONE.values())
     + r")\b"
 )
+# In a column of its own, in brackets, or behind a dash or comma: "5 mg | PO | daily | On hold", "daily - STOPPED".
+_SEPARATED = r"(?i)(?:\||\(|\s[-–—]+|,)\s*(?:currently |now |temporarily |patient )?"
+_STATUS_BEHIND = re2.compile(
+    rf"{_SEPARATED}(?:(?P<stop>stopped|discontinued|withdrawn|d/c'?e?d|dc'?d|not taking|no longer taking"
+    r"|(?:stop|discontinue|d/c)(?:\s*(?:[.;,)|\n]|$)))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
+)
+# What is held at some reading is taken until then: "hold for HR < 55".
+_CONDITION = re2.compile(r"(?i)^\s*(?:for|if|when|unless|parameters|sbp|dbp|hr|bp|map)\b")
 _CHANGES = frozenset({"increase", "decrease"})
 _FROM = re2.compile(r"(?i)\bfrom\s*$")
 _TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*$")
@@ -100,6 +108,7 @@ _PER_DAY = re2.compile(
     r"(?i)\s?(?:/\s?(?:d|day|24\s?h(?:ours|rs?)?)|per\s(?:day|24)|a\sday|daily|(?:in|within|every)\s24)"
 )
 
+_SIG_FILLER = re2.compile(r"(?i)^(?:[\s\d.,;:/%()+-]+|(?:at|of|x|per|hr|h)\b)")  # between the words of a sig
 _FARTHEST = 45  # characters between two words of a sig, or between the medication and the first
 _MOST_WORDS = 7  # and words
 _GAP_WORD = re2.compile(r"[A-Za-z]+|[;]")
@@ -292,14 +301,41 @@ def _action(before: str, behind: str) -> str | None:
 
 
 def _action_behind(behind: str) -> str | None:
+    if separated := _separated_action(behind):
+        return separated
     match = _ACTION_BEHIND.search(behind)
     if not match or " and " in match.group():
         return None
     return _first(_DONE, match.groups())
 
 
+def _separated_action(behind: str) -> str | None:
+    """Return the action that a column, brackets or what stands behind a dash tells of the medication before it."""
+    clause = _SENTENCE.split(behind, maxsplit=1)[0].split("\n", 1)[0]
+    match = _STATUS_BEHIND.search(clause)
+    if match is None or (match.group("hold") and _CONDITION.match(match.group("rest"))):
+        return None
+    return "stop" if match.group("stop") else "hold"
+
+
 def _first(actions: Iterable[str], words: Sequence[str | None]) -> str | None:
     return next((action for action, word in zip(actions, words, strict=True) if word), None)
+
+
+def is_sig(words: str) -> bool:
+    """Tell whether words say how something is taken, and not what: "oint", "/hr patch", "at 0910"."""
+    tables = _tables()
+    position = 0
+    while position < len(words):
+        if skipped := _SIG_FILLER.match(words[position:]):
+            position += skipped.end()
+            continue
+        known: tuple[Phrases[Any], ...] = (tables.forms, tables.routes, tables.frequencies, tables.units)
+        phrases = [phrase for table in known if (phrase := table.at(words, position))]
+        if not phrases:
+            return False
+        position = max(phrase.end for phrase in phrases)
+    return True
 
 
 def is_taken(dosage: Mapping[str, Any]) -> bool:
@@ -330,9 +366,11 @@ def _amounts(text: str, units: Phrases[tuple[str, str]]) -> list[_Amount]:
 
 def _strength_and_dose(amounts: list[_Amount]) -> tuple[_Amount | None, _Amount | None]:
     """Tell the amount that is weighed from the one that is counted: "10 mg tablet, take 2 tablets"."""
-    weighed = next((amount for amount in amounts if not amount.is_counted), None)
     counted = next((amount for amount in amounts if amount.is_counted), None)
-    return weighed, counted
+    weighed = [amount for amount in amounts if not amount.is_counted]
+    # "15 mg weekly (7.5 mg x 2 tablets)": of what is counted, the strength stands right before the count.
+    before = [amount for amount in weighed if counted and amount.end <= counted.start]
+    return (before[-1] if before else weighed[0] if weighed else None), counted
 
 
 def _dose(weighed: _Amount | None, counted: _Amount | None) -> dict[str, Any]:

@@ -83,6 +83,8 @@ _SIGNS = {"(+)": "positive", "(-)": "negative", "pos": "positive", "neg": "negat
 _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  # a date, a time, a fraction, a range
 
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
+_UNIT_OR_DATE = re2.compile(r"\S*/\S*")  # of which no letter is a flag: "4.2 mmol/L"
+_AGO = re2.compile(r"^\s*ago\b")  # "3 weeks ago" is no value
 _FILLER = 60  # characters that are searched for a value
 _TAIL = 60  # and those behind it for range, flag and time
 _WORDY = 6  # characters from test to value from which there may be a word among them
@@ -140,6 +142,8 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
     number_end = position - len(unit_text)
     behind = window[match.end() :] if len(written) == 1 else window[number_end:]
     if behind.startswith("+") or _AFTER_NUMBER.match(behind):  # a grade ("2+"), a titre, a date
+        return {}
+    if _AGO.match(window[position:]):
         return {}
     values = [float(number.replace(",", "")) for number in written]
     if len(values) == 1 and (former := _FORMER.match(window[position:])):
@@ -203,7 +207,7 @@ def _with_tail(text: str, end: int, limit: int, found: Mapping[str, Any], level:
     if is_wordy and (match := _TIME_WITHIN.search(between)):
         measurement["time"] = match.group("time")
     interpretation = level or _interpretations().get(str(measurement.get("value_text")))
-    if is_wordy and "value_text" not in measurement and (phrase := _levels().search(between)):
+    if is_wordy and "value_text" not in measurement and (phrase := _levels().search(_UNIT_OR_DATE.sub(" ", between))):
         interpretation = interpretation or phrase.meaning
     for _ in range(3):
         window = text[position : min(limit, position + _TAIL)]

@@ -29,6 +29,7 @@ import re2
 
 from fhir_coder.model import HPO, PROBLEM_TYPES, SNOMED, EntityType, kindred
 from fhir_coder.nlp.dictionary import Mention
+from fhir_coder.nlp.dosage import is_sig
 from fhir_coder.nlp.recogniser import Recognised, Span
 from fhir_coder.nlp.senses import Sense
 from fhir_coder.tables import read_table, split
@@ -39,6 +40,7 @@ _LISTED = re2.compile(r"(?i)\s*(?:,|;|/|\band\b|\bor\b)\s+")
 _NUMBER_BEFORE = re2.compile(r"\b\d[\d,']*-$")
 _NUMBER_BEHIND = re2.compile(r"^-\d+\b")
 _LONGEST_NUMBER = 12
+_STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
 _LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
@@ -63,7 +65,7 @@ def merge(text: str, named: Sequence[Named], recognised: Recognised, store: Conc
     A span of the recogniser brings its type, and the names of the store for its words, or for those that say what it
     is.
     """
-    parts = [part for span in recognised.spans for part in _parts(text, span)]
+    parts = [part for span in recognised.spans for part in _parts(text, span) if not _is_sig(text, part)]
     starts = [part.start for part in parts]
     ends = [part.end for part in parts]
     kept: list[Mention] = []
@@ -143,12 +145,18 @@ def _parts(text: str, span: Span) -> Iterator[Span]:
         yield _whole(text, replace(span, start=start))
 
 
+def _is_sig(text: str, span: Span) -> bool:
+    return span.type is EntityType.MEDICATION and is_sig(text[span.start : span.end])
+
+
 def _whole(text: str, span: Span) -> Span:
     """Return a medication with the numbers that hyphens join to its name: "13-cis-retinoic acid", "Ro15-1788"."""
     before = _NUMBER_BEFORE.search(text[max(0, span.start - _LONGEST_NUMBER) : span.start])
     behind = _NUMBER_BEHIND.match(text[span.end : span.end + _LONGEST_NUMBER])
     start = span.start - len(before.group()) if before else span.start
     end = span.end + len(behind.group()) if behind else span.end
+    if stopped := _STOPPED.search(text[start:end]):
+        end = start + stopped.start()
     while end > start + 1 and text[end - 1] in "-,;/( ":
         end -= 1
     return replace(span, start=start, end=end)

@@ -19,7 +19,7 @@ from fhir_coder.nlp.findings import read_findings
 from fhir_coder.nlp.merge import Named, merge
 from fhir_coder.nlp.recogniser import Recogniser
 from fhir_coder.nlp.sections import SectionFinder, find_sections
-from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose
+from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose, is_never_coded
 from fhir_coder.nlp.sentences import split_sentences
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
@@ -127,6 +127,8 @@ def _places(
     within = []
     for mention in mentions:
         position = bisect_right(starts, mention.start) - 1
+        if is_never_coded(text[mention.start : mention.end]):  # nor does it part others: "d/c lisinopril"
+            continue
         if position >= 0 and mention.end <= sentences[position][1]:
             within.append((mention, sentences[position]))
     placed = []

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
+import re2
+
 from fhir_coder.errors import TableError
 from fhir_coder.model import HPO, ICD10CM, PROBLEM_TYPES, SNOMED, TEST_TYPES, EntityType, kindred
 from fhir_coder.nlp.dictionary import Mention
@@ -22,6 +24,12 @@ from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _MEDICATION_SECTIONS = frozenset({"medications", "discharge_medications"})
+# A urinalysis whose parts are told; but "UA: negative, glucose 110" goes on with the blood.
+_URINALYSIS = re2.compile(
+    r"(?i)\b(?:ua|u/a|urinalysis|urine dip(?:stick)?|udip)(?:\s*:|\s+(?:with|w/|showed|shows|showing|positive for"
+    r"|pos for|notable for|remarkable for|significant for|reveals|revealed|had)\b)(?P<parts>[^;.]*)$"
+)
+_NOTHING_FOUND = re2.compile(r"(?i)^\s*(?:neg|negative|normal|nl|wnl|unremarkable|clean|clear|bland)\b(?:\s*[,(]|\s*$)")
 _STEM = 5  # letters from which a cue may be a stem: "embol", "rheumatolog"
 _NEXT_WORD = 20  # characters in which the next word begins
 _LEAD = 40  # characters before a test in which its result may stand
@@ -120,10 +128,18 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
         return Sense(mention.type, (), {}, "a part of the body is coded by its name only, and this is none")
     if mention.type is not None and not mention.names and listed is None:
         return Sense(mention.type, (), _dosage(mention, place) if mention.type is EntityType.MEDICATION else {})
+    if urine := _in_urine(mention, place, store):
+        return _by_type(mention, urine, place, _measurement(mention, urine, place, store))
     measurement = _measurement(mention, mention.names, place, store)
     if listed is not None and not measurement:
         return _expand(mention, listed, place, store)
     return _by_type(mention, mention.names, place, measurement)
+
+
+def is_never_coded(surface: str) -> bool:
+    """Tell whether an abbreviation has no meaning that is coded: "d/c", to stop or to discharge."""
+    listed = abbreviations().get(surface)
+    return listed is not None and all(sense.type is None for sense in listed)
 
 
 def _expand(
@@ -270,6 +286,21 @@ def _measurement(
         return {}
     before = _before(mention, place)
     return read_measurement(place.text, mention.end, place.sentence[1], store.measures(code), code, before)
+
+
+def _in_urine(mention: Mention, place: Place, store: ConceptStore) -> tuple[StoredName, ...]:
+    """Return the names that a test has in a urinalysis, where one is being told: "UA: nitrite neg, glucose 500"."""
+    name = _urine_names().get(mention.key)
+    told = _URINALYSIS.search(place.text[place.sentence[0] : mention.start]) if name else None
+    if name is None or told is None or _NOTHING_FOUND.match(told.group("parts")):
+        return ()
+    return store.names(normalise(name))
+
+
+@cache
+def _urine_names() -> Mapping[str, str]:
+    rows = read_table("urinalysis.csv", ("name", "meaning"))
+    return {normalise(name): row["meaning"] for row in rows for name in split(row["name"])}
 
 
 def _before(mention: Mention, place: Place) -> str:

@@ -30,6 +30,9 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _LAST_WORD = re.compile(r"[\w.]+$")
+# What begins a statement of its own, whatever stands before it: "no new sx. Baseline: foot drop".
+_LABEL = re.compile(r"\s+[A-Z][A-Za-z]*(?:[ /][A-Za-z]+){0,3}:")
+_CAPITAL = re.compile(r"\s+[A-Z]")
 _BULLET = re.compile(r"(?:[-*•·#>+]|\d{1,2}[.)])[ \t]|[A-Za-z][A-Za-z /]{0,30}:")
 ITEM_MARK = r"(?:[-*•·+]|\d{1,2}[.)])(?=[ \t])"
 """What begins an item of a list: a pattern of the mark alone."""
@@ -122,7 +125,11 @@ def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:
     is_list_number = last.isdigit() and word.start() - begin <= _INDENT and not text[begin : word.start()].strip()
     if last == "no":  # an answer; but "no. 5" is a number
         return not _NUMBER.match(text, match.end())
-    if last in _abbreviations() or is_list_number:
+    if _LABEL.match(text, match.end()) and not is_list_number:
+        return True
+    if last in _abbreviations():
+        return _abbreviations()[last] and _CAPITAL.match(text, match.end()) is not None
+    if is_list_number:
         return False
     is_initial = len(last) == 1 and last.isalpha() and word.group().isupper()
     following = text[match.end() : match.end() + 2].strip()
@@ -143,9 +150,10 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 @cache
-def _abbreviations() -> frozenset[str]:
-    rows = read_table("sentence_abbreviations.csv", ("abbreviation",))
-    return frozenset(row["abbreviation"].rstrip(".") for row in rows)
+def _abbreviations() -> dict[str, bool]:
+    """Return the abbreviations that are written with a full stop, and whether it ends a sentence before a capital."""
+    rows = read_table("sentence_abbreviations.csv", ("abbreviation", "ends"))
+    return {row["abbreviation"].rstrip("."): row["ends"] == "yes" for row in rows}
 
 
 @cache

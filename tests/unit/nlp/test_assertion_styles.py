@@ -311,7 +311,7 @@ def _said(assertion: Assertion) -> str:
         ("POD#2 s/p hysterectomy", "hysterectomy O"),
         ("History of stroke in 2012.", "stroke O"),
         ("H/o gout, now with knee pain.", "gout O; knee pain"),
-        ("PMHx significant for asthma and stroke.", "asthma O; stroke O"),
+        ("PMHx significant for asthma and stroke.", "asthma; stroke O"),
         ("Formerly had migraines.", "migraines O"),
         ("Seizures as a child, none since.", "Seizures O"),
         ("Had chickenpox in childhood.", "chickenpox O"),

@@ -164,3 +164,8 @@ def test_any_text(words: list[str]) -> None:
         found = read_dosage(text, start, min(start + 1, len(text)), 0, len(text))
         for first, last in found.get("spans", {}).values():
             assert 0 <= first < last <= len(text)
+
+
+def test_the_strength_is_what_stands_before_the_count() -> None:
+    found = _read("X 15 mg weekly (7.5 mg x 2 tabs)")
+    assert (found["strength"], found["dose"], found["ucum"]) == ("7.5 mg", 2, "{tbl}")

@@ -209,3 +209,14 @@ def test_any_text(words: list[str]) -> None:
     text = " ".join(["K", *words])
     found = read_measurement(text, 1, len(text), POTASSIUM, "2823-3", text[:1])
     assert 1 <= found.get("value_end", 1) <= len(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["K 4.2 mmol/L", "K 4.2 mmol/L;", "K 3.9 mmol/L -> 4.2 mmol/L", "K was 4.2 mmol/L today"]
+)
+def test_the_litre_of_a_unit_is_no_flag(text: str) -> None:
+    assert "interpretation" not in _read(text)
+
+
+def test_how_long_ago_is_no_value() -> None:
+    assert not _read("K 3 weeks ago")

@@ -78,3 +78,26 @@ def test_caffeine_that_is_drunk_is_not_coded(both: Read) -> None:
 
 def test_ordinary_words_are_nothing(both: Read) -> None:
     assert both.texts("Up to date with her visits. No recent travel, and questions were answered.") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("Meds: clobetasol 0.05% oint BID", "clobetasol", {"form": "ointment", "frequency": "twice daily"}),
+        ("Meds: tretinoin 0.025% cream qhs", "tretinoin", {"form": "cream", "frequency": "at bedtime"}),
+        ("Meds: vit D 400 IU daily.", "vit D", {"dose": 400, "frequency": "daily"}),
+        ("Meds: fentanyl 25 mcg/hr patch q72h", "fentanyl", {"frequency": "every 72 hours"}),
+        ("Topiramate dc'd d/t kidney stones", "Topiramate", {"action": "stop"}),
+    ],
+)
+def test_words_of_a_sig_are_no_medication(both: Read, text: str, words: str, expected: dict[str, object]) -> None:
+    attributes = both.one(text, words).attributes
+    assert {name: attributes.get(name) for name in expected} == expected
+    assert [entity.text for entity in both.note(text).entities if entity.type == "medication"] == [words]
+
+
+@pytest.mark.parametrize(
+    "text", ["Fall precautions in place.", "Counselled on SIDS prevention.", "Alcohol use disorder, in remission."]
+)
+def test_a_name_that_means_something_else_there_is_not_taken_up_again(both: Read, text: str) -> None:
+    assert not [coding for entity in both.note(text).entities for coding in entity.codings]

@@ -1,0 +1,167 @@
+"""What a coder saw go wrong in notes of many styles: a finding that is not there, a stopped drug that is taken, a goal
+that is a result. By cause, each in several words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fhir_coder import Note, to_bundle
+from fhir_coder.pipeline import Coder
+from tests.conftest import Read
+
+
+def _flags(read: Read, text: str, words: str) -> str:
+    said = read.one(text, words).assertion
+    marks = (said.negated, said.certainty != "certain", said.temporality == "historical", said.experiencer != "patient")
+    return "".join(mark for mark, is_so in zip("NHOF", marks, strict=True) if is_so)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("61-year-old male with hemoptysis.", "hemoptysis"),
+        ("INDICATION: 61-year-old male with pneumonia.", "pneumonia"),
+        ("A 7-month-old with cough.", "cough"),
+        ("This is a 3-day-old infant with jaundice.", "jaundice"),
+        ("A 45 - year - old woman with cough.", "cough"),
+    ],
+)
+def test_the_age_of_a_patient_puts_nothing_in_the_past(read: Read, text: str, words: str) -> None:
+    assert _flags(read, text, words) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Joint pain: Y  Back pain: N  Cough: N", {"Joint pain": "", "Back pain": "N", "Cough": "N"}),
+        ("Seizures: N\nAsthma: Y\n", {"Seizures": "N", "Asthma": ""}),
+        ("Hepatitis: [ ] Yes [x] No\nAsthma: [x] Yes [ ] No", {"Hepatitis": "N", "Asthma": ""}),
+        ("Stroke: ( ) Y (X) N", {"Stroke": "N"}),
+        ("Stroke: (X) Y ( ) N", {"Stroke": ""}),
+        ("Asthma ☐ Yes ☒ No\nStroke ☒ Yes ☐ No", {"Asthma": "N", "Stroke": ""}),
+        ("Stroke  Yes [ ]  No [X]\nAsthma  Yes [X]  No [ ]", {"Stroke": "N", "Asthma": ""}),
+        ("dizziness-, syncope-, numbness+, cough+", {"dizziness": "N", "syncope": "N", "numbness": "", "cough": ""}),
+        ("anxiety +, depression -, SI -", {"anxiety": "", "depression": "N", "SI": "N"}),
+        ("A/P: Pneumonia -\nceftriaxone", {"Pneumonia": ""}),
+    ],
+)
+def test_yes_and_no_of_forms(read: Read, text: str, expected: dict[str, str]) -> None:
+    assert {words: _flags(read, text, words) for words in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The risks of bleeding, infection, ileus and DVT were explained.", "DVT"),
+        ("Discussed risks of isotretinoin incl. depression.", "depression"),
+        ("Stroke alert called at 0815.", "Stroke"),
+        ("Code stroke activated.", "stroke"),
+    ],
+)
+def test_what_is_only_spoken_of_is_no_finding(read: Read, text: str, words: str) -> None:
+    found = [each for each in read.note(text).entities if each.text == words]
+    assert all(each.assertion.certainty != "certain" for each in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "flags"),
+    [
+        ("No new sx. Baseline: foot drop, spasticity.", "spasticity", ""),
+        ("Denies N/V/D. Skin: pressure ulcer.", "pressure ulcer", ""),
+        ("No seizures in 2 yrs. Asthma is stable.", "Asthma", ""),
+        ("Strep neg. Asthma is stable.", "Asthma", ""),
+        ("Isolation: contact - MRSA hx. Pt has cough.", "cough", ""),
+        ("Isolation: contact - MRSA hx.", "MRSA", "O"),
+        ("PMH significant for hypertension and stroke.", "hypertension", ""),
+        ("PMH significant for hypertension and stroke.", "stroke", "O"),
+    ],
+)
+def test_what_is_said_ends_with_its_sentence(read: Read, text: str, words: str, flags: str) -> None:
+    assert _flags(read, text, words) == flags
+
+
+def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
+    bundle = to_bundle(coder(Note(text=text, subject="Patient/1")))
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    named = "medicationCodeableConcept" if kind == "MedicationStatement" else "code"
+    return {each[named]["text"].lower(): each["status"] for each in resources if each["resourceType"] == kind}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Amlodipine | 5 mg | PO | daily | Active\nMetoprolol | 50 mg | PO | daily | On hold", ["active", "on-hold"]),
+        ("Warfarin | 5 mg | PO | qPM | Discontinued 10/15/2024", ["stopped"]),
+        ("Meds: atorvastatin 40 mg daily, clopidogrel (stopped 2020)", ["active", "stopped"]),
+        ("Meds: warfarin 5 mg daily - STOPPED", ["stopped"]),
+        ("Meds: metformin 1000 mg BID - HOLD until f/u", ["on-hold"]),
+        ("Meds: lisinopril 10 mg daily (on hold), aspirin 81 mg daily", ["on-hold", "active"]),
+        ("Metoprolol 25 mg BID, hold for HR<55", ["active"]),
+        ("d/c lisinopril. Start aspirin 81 mg daily.", ["stopped", "active"]),
+        ("Prednisone 40 mg daily x 5 days, then stop", ["active"]),
+        ("Aspirin 81 mg daily, stop if bleeding", ["active"]),
+        ("Lisinopril 10 mg daily (not taking), aspirin 81 mg daily", ["stopped", "active"]),
+    ],
+)
+def test_the_status_of_medications_in_lists(coder: Coder, text: str, expected: list[str]) -> None:
+    assert list(_statuses(coder, text, "MedicationStatement").values()) == expected
+
+
+@pytest.mark.parametrize("text", ["Plan d/c to SNF tomorrow.", "d/c lisinopril", "No vag d/c.", "D/C home."])
+def test_to_stop_or_to_leave_is_no_curettage(read: Read, text: str) -> None:
+    assert "d/c" not in [each.lower() for each in read.texts(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Goal A1c <7%.", 0),
+        ("Metoprolol, hold for HR<55 or SBP <100.", 0),
+        ("Titrate to MAP >65. Keep SpO2 >92%.", 0),
+        ("Transfuse for Hgb <7.", 0),
+        ("Call for temp >101.5 F.", 0),
+        ("A1c 8.2%, goal <7.", 1),
+        ("Heparin held for platelets 48.", 1),
+        ("Troponin <0.04.", 1),
+    ],
+)
+def test_a_limit_is_no_result(coder: Coder, text: str, count: int) -> None:
+    assert len(_statuses(coder, text, "Observation")) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        ("UA: nitrite neg, glucose 500, WBC 20.", "glucose", "5792-7"),
+        ("Urine dip: protein neg, glucose trace.", "glucose", "5792-7"),
+        ("UA neg, glucose 110.", "glucose", "2345-7"),
+        ("UA: negative, glucose 110.", "glucose", "2345-7"),
+    ],
+)
+def test_what_is_found_in_urine_is_no_value_of_blood(read: Read, text: str, words: str, code: str) -> None:
+    assert [coding.code for coding in read.one(text, words).codings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("text", "pregnant"),
+    [
+        ("Asthma: Yes\nAre you pregnant? No", False),
+        ("Asthma. Pregnant: N", False),
+        ("Asthma. Is she pregnant?", False),
+        ("Asthma. Pregnant: [ ] Yes [x] No", False),
+        ("Asthma. Pregnant? Yes", True),
+        ("Asthma. Pregnant, 20 weeks gestation.", True),
+    ],
+)
+def test_a_question_makes_no_pregnancy(read: Read, text: str, pregnant: bool) -> None:
+    codes: list[Any] = [coding.code for coding in read.one(text, "Asthma").codings]
+    assert any(code.startswith("O99") for code in codes) is pregnant
+
+
+def test_allergies_without_a_code_are_kept(coder: Coder) -> None:
+    bundle = to_bundle(coder(Note(text="Allergies: Sulfa - rash, PCN", subject="Patient/1")))
+    found = [each["resource"] for each in bundle["entry"] if each["resource"]["resourceType"] == "AllergyIntolerance"]
+    assert [each["code"]["text"] for each in found] == ["Sulfa", "PCN"]
