@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     oidc_jwks_url: str | None = Field(
         default=None, description="URL of the issuer's keys; none: found by its discovery document."
     )
+    oidc_single_use: bool = Field(
+        default=False, description="Accept each of the issuer's tokens once, by its jti (and none without one)."
+    )
     http_tls_certificate: Path | None = Field(
         default=None, description="Certificate of the HTTP service, with its chain (PEM); with it, HTTPS is spoken."
     )

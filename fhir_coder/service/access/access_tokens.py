@@ -16,6 +16,7 @@ from fhir_coder.errors import AccessError, SettingsError
 from fhir_coder.service.access.caller import Caller
 from fhir_coder.service.access.issuer_keys import IssuerKeys, IssuerUnavailableError, PublicKey
 from fhir_coder.service.access.scopes import Scopes
+from fhir_coder.service.access.token_ids import TokenIds
 from fhir_coder.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -29,10 +30,11 @@ _REFUSED = "the token is not accepted"
 
 
 class AccessTokens:
-    """Checks tokens. `jti` is not looked at: an access token is sent with every request until it expires."""
+    """Checks tokens: signature, claims, and that no other token had its `jti`."""
 
-    def __init__(self, keys: IssuerKeys, issuer: str, audience: str) -> None:
+    def __init__(self, keys: IssuerKeys, issuer: str, audience: str, single_use: bool = False) -> None:
         self._keys = keys
+        self._ids = TokenIds(single_use, _LEEWAY)
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY,
             iss={"essential": True, "value": issuer},
@@ -50,7 +52,7 @@ class AccessTokens:
         if not settings.oidc_audience:
             raise SettingsError("setting oidc_audience: name what the issuer calls this service in the tokens' aud")
         keys = IssuerKeys(settings.oidc_issuer, settings.oidc_jwks_url)
-        return cls(keys, settings.oidc_issuer, settings.oidc_audience)
+        return cls(keys, settings.oidc_issuer, settings.oidc_audience, settings.oidc_single_use)
 
     def caller(self, token: str) -> Caller:
         """Return who calls with a token. Raises `AccessError`; its message says no more than is safe.
@@ -62,6 +64,7 @@ class AccessTokens:
         try:
             claims = self._verified(token)
             self._claims.validate(claims)
+            self._ids.check(claims, token.rpartition(".")[0].encode())
         except ExpiredTokenError:
             raise AccessError("the token has expired; get a new one", kind="expired") from None
         except IssuerUnavailableError:

@@ -266,3 +266,34 @@ def test_an_issuer_that_cannot_be_reached_is_a_transient_fault() -> None:
 def test_settings_that_are_not_accepted(given: dict[str, str], name: str) -> None:
     with pytest.raises(SettingsError, match=f"setting {name}"):
         AccessTokens.from_settings(Settings(**given))
+
+
+def test_a_token_is_sent_again_but_no_other_has_its_jti(issuer: Issuer, tokens: AccessTokens) -> None:
+    first = issuer.token(jti="1")
+    assert tokens.caller(first) == tokens.caller(first)
+    assert tokens.caller(issuer.token(jti="2"))
+    for other in (issuer.token(jti="1", sub="somebody"), issuer.token(issuer.ec, jti="1"), issuer.token(jti=7)):
+        with pytest.raises(AccessError, match="not accepted"):
+            tokens.caller(other)
+    assert tokens.caller(first)
+
+
+def test_a_refused_token_takes_no_jti_from_a_good_one(issuer: Issuer, tokens: AccessTokens) -> None:
+    with pytest.raises(AccessError):
+        tokens.caller(issuer.token(jti="1", aud="https://other.example.org"))
+    assert tokens.caller(issuer.token(jti="1"))
+
+
+def test_tokens_of_a_single_use(issuer: Issuer) -> None:
+    settings = Settings(oidc_issuer=issuer.url, oidc_audience=AUDIENCE, oidc_single_use=True)
+    tokens = AccessTokens.from_settings(settings)
+    assert tokens is not None
+    assert tokens.caller(issuer.token(jti="1"))
+    for replayed in (
+        issuer.token(jti="1"),
+        issuer.token(jti="1", sub="somebody"),
+        issuer.token(),
+        issuer.token(jti=""),
+    ):
+        with pytest.raises(AccessError, match="not accepted"):
+            tokens.caller(issuer.token(**changed))
