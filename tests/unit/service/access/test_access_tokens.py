@@ -289,11 +289,6 @@ def test_tokens_of_a_single_use(issuer: Issuer) -> None:
     tokens = AccessTokens.from_settings(settings)
     assert tokens is not None
     assert tokens.caller(issuer.token(jti="1"))
-    for replayed in (
-        issuer.token(jti="1"),
-        issuer.token(jti="1", sub="somebody"),
-        issuer.token(),
-        issuer.token(jti=""),
-    ):
+    for changed in ({"jti": "1"}, {"jti": "1", "sub": "somebody"}, {"jti": ""}, {}):
         with pytest.raises(AccessError, match="not accepted"):
             tokens.caller(issuer.token(**changed))
