@@ -3,7 +3,7 @@
 # one note that goes all the way round. Ends with status 0 when the note's Conditions are on the server.
 #
 #   FHIR_SERVER=http://127.0.0.1:8080/fhir docker/prove.sh     a FHIR R4 server with rest-hook Subscriptions, yours
-#   PEER=path/to/fhir-server docker/prove.sh                   a folder with server.mjs, run by node (PORT, IGS)
+#   PEER=path/to/fhir-server docker/prove.sh                   a folder with server.mjs and its packages, run by node
 #
 # PYTHON (python3.11), PG_BIN (/usr/lib/postgresql/15/bin) and these save time:
 #   PACKAGES=.venv/lib/python3.11/site-packages    packages that are installed already, in place of the index
@@ -70,6 +70,7 @@ PG_PORT=$(free_port)
 
 if [ -z "${FHIR_SERVER:-}" ]; then
     say "the FHIR server of ${PEER:?give FHIR_SERVER or PEER}"
+    [ -d "$PEER/node_modules" ] || { echo "$PEER has no packages: run npm install there" >&2 && exit 1; }
     PEER_PORT=$(free_port)
     (cd "$PEER" && PORT=$PEER_PORT IGS=${IGS:-} exec node server.mjs >"$WORK/peer.log" 2>&1) &
     PEER_PID=$!
