@@ -30,7 +30,8 @@ CATEGORY = 3  # characters of a code
 _REACHES = frozenset({"name", "near"})
 _STANDINGS = frozenset({"", "default"})
 _PARENTHESES = re.compile(r"\s*\([^()]*\)")
-_UNSPECIFIED = re.compile(r"\bunspecified(?: as to)?\b([^,;]*)")
+# Not "with unspecified angina": that there is one is told.
+_UNSPECIFIED = re.compile(r"(?<!\bwith )\bunspecified(?: as to)?\b([^,;]*)")
 _EMPTY = frozenset("of the a an in and on with to by for due at as or site part type not specified is".split())
 _STOP = frozenset("of with without and in due".split())  # what follows them is no part of what is unspecified
 _SIDES = re.compile(r"\b(?:right|left|both|bilateral)\b([^,;]*)")

@@ -65,7 +65,7 @@ def evidence(text: str, entity: Entity, bounds: tuple[int, int], category: str) 
 @lru_cache(maxsize=1 << 12)
 def evidence_of_name(name: str, category: str) -> frozenset[Key]:
     """Return the values that a name of a concept states."""
-    return frozenset(key for key, pattern, _ in _of_category(category).each if pattern.search(name))
+    return frozenset(key for key, pattern, _ in _of_category(category).each if _beside(name, (0, len(name)), pattern))
 
 
 def _longest(found: Mapping[Key, Sign]) -> dict[Key, Sign]:
@@ -90,9 +90,8 @@ def _side_behind(text: str, entity: Entity, stop: int) -> Sign | None:
 
 
 def _in_mention(text: str, entity: Entity, pattern: re.Pattern[str]) -> Sign | None:
-    match = pattern.search(entity.text)
-    if match:
-        return Sign(match.group(), (entity.start + match.start(), entity.start + match.end()))
+    if sign := _beside(text, (entity.start, entity.end), pattern):  # "psychotic features", and not "without" them
+        return sign
     for name in ATTRIBUTES:
         match = pattern.search(str(entity.attributes.get(name) or ""))
         if match:

@@ -23,10 +23,11 @@ def composed(
 ) -> tuple[StoredConcept, tuple[str, ...]] | None:
     """Return the one concept of a system that is called by a name of the entity and most of its details, and these.
 
-    `without` are attributes that are left out. A name that several concepts share decides nothing.
+    `names` are its own and, last, the one that it was recognised by. `without` are attributes that are left out. A name that several concepts share decides nothing.
     """
     plain = _SIDED.sub(" ", entity.text)
-    if plain != entity.text and (found := _named(store, plain, system)):  # "osteoarthritis of the right hip"
+    # "Osteoarthritis of the right hip"; but "left" is a part of the name of the left bundle branch block.
+    if plain != entity.text and not _SIDED.search(names[-1]) and (found := _named(store, plain, system)):
         return found, (" ".join(plain.split()),)
     for details in _details(entity, without):
         for name in names:

@@ -52,8 +52,12 @@ class _Fit:
     unspecified: int
 
     @property
+    def told(self) -> tuple[int, int]:
+        return self.site_words, len(self.used)
+
+    @property
     def rank(self) -> tuple[int, int, int, int]:
-        return (self.site_words, len(self.used), -self.lost, -self.unspecified)
+        return (*self.told, -self.lost, -self.unspecified)
 
 
 class Refiner:
@@ -141,7 +145,8 @@ def _fit(
     known = values_in(category)
     told = dict(stated)
     for axis, value in parsed.values.items():
-        if told.get(axis) == value or (value == _ONE_SIDE and told.get(axis) in ("right", "left")):
+        stated_here = told.get(axis)
+        if stated_here in (value, *value.split(" to ")) or (value == _ONE_SIDE and stated_here in ("right", "left")):
             used.append((axis, value))
         elif axis in told:
             return None  # the note says otherwise
@@ -173,13 +178,13 @@ def _unstated(start: Parsed, parsed: Parsed, stated: Stated, category: str) -> s
 
 
 def _best(fits: list[_Fit], code: str) -> _Fit | None:
-    """Return the best fit: the code itself when no other is better, none when several others are equally good."""
+    """Return the best fit: the code itself when the note says more of no other, none when several are equally good."""
     if not fits:
         return None
     highest = max(fit.rank for fit in fits)
     best = [fit for fit in fits if fit.rank == highest]
     same = next((fit for fit in fits if fit.concept.code == code), None)
-    if same in best or (len(best) > 1 and same):
+    if same and (len(best) > 1 or same.told == best[0].told):
         return same
     if len(best) > 1:  # "..., initial encounter" before what only a later digit tells apart
         shortest = sorted(best, key=lambda fit: (len(fit.concept.display), fit.concept.code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,9 @@ _HEADER = "it is a header, and the text does not say which of its codes"
 _WITHOUT_CODE = "no loaded release says which code the combination has"
 _RETIRED = "it is retired, and no code is stated to have replaced it"
 _SAYS_NOTHING = frozenset("unspecified without complication uncomplicated not specified and of mention".split())
+_JOINING = frozenset("and or other elsewhere classified".split())
+_BRACKETS = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
+_ELSEWHERE = "in diseases classified elsewhere"
 _DEPTH = 4  # levels between a header and its leaves
 
 
@@ -69,6 +73,8 @@ class Named:
             scored = [
                 (_REORDERED, name) for name in self._store.names_by_bag(bag(key)) if name.concept.system == system
             ]
+        # A manifestation is never what a disease is called first (ICD-10-CM guideline I.A.13).
+        scored = [each for each in scored if _ELSEWHERE not in each[1].concept.display] or scored
         owners = {name.concept.code for _, name in scored}
         # What a clinician means by a word that a full release gives to several concepts, the starter table knows.
         everyday = {name.concept.code for _, name in scored if name.everyday and name.kind != "brand"}
@@ -89,7 +95,7 @@ class Named:
         if name.concept.codable:
             return candidate_of(name.concept, name.text, score, stage)
         is_header = name.concept.status == "header"
-        concept = self._leaf(name.concept) if is_header else self._store.replacement(name.concept)
+        concept = self._leaf(name.concept, name.text) if is_header else self._store.replacement(name.concept)
         if concept:
             return candidate_of(concept, name.text, score * _TO_LEAF, stage)
         candidate = candidate_of(name.concept, name.text, score, stage)
@@ -97,15 +103,15 @@ class Named:
             return replace(candidate, code="", barred=_WITHOUT_CODE)
         return replace(candidate, barred=_HEADER if is_header else _RETIRED)
 
-    def _leaf(self, header: StoredConcept) -> StoredConcept | None:
-        """Return the billable concept that says no more than a header does: its "unspecified" descendant, if any."""
+    def _leaf(self, header: StoredConcept, name: str) -> StoredConcept | None:
+        """Return the billable concept that says no more than a header by its name: its "unspecified" descendant."""
         concept = header
         for _ in range(_DEPTH):
             children = self._store.children(concept)
-            same = [child for child in children if _says_no_more(child.display, header.display)]
+            same = [child for child in children if _says_no_more(child.display, header.display, name)]
             if not same:
                 return None
-            concept = min(same, key=lambda child: (len(child.display), child.code))
+            concept = min(same, key=lambda child: ("nspecified" not in child.display, len(child.display), child.code))
             if concept.codable:
                 return concept
         return None
@@ -122,22 +128,26 @@ class Named:
         return found
 
 
-def _says_no_more(leaf: str, header: str) -> bool:
-    """Tell whether a description only adds to a header's that nothing more is known.
+def _says_no_more(leaf: str, header: str, name: str) -> bool:
+    """Tell whether a description only adds to a header's, which is called by a name, that nothing more is known.
 
-    "Type 2 diabetes mellitus without complications" does; "... with unspecified complications" does not.
+    "Type 2 diabetes mellitus without complications" does; "... with unspecified complications" does not, nor does
+    "Nausea" to "Nausea and vomiting".
     """
     known = set(normalise(header).split())
-    words = normalise(leaf).split()
-    if "complication" in words and "without" not in words and "complication" not in known:
+    # "unspecified eye", "unspecified side": the one word behind says what is not known; "unspecified, spleen" is known.
+    words: list[tuple[str, str]] = []
+    for clause in leaf.split(","):
+        said = normalise(clause).split()
+        words += zip(["", *said], said, strict=False)
+    told = {word for _, word in words}
+    if "complication" in told and "without" not in told and "complication" not in known:
         return False
-    # "unspecified eye", "unspecified side": the one word behind says what is not known.
-    added = [
-        word
-        for before, word in zip(["", *words], words, strict=False)
-        if word not in known and word not in _SAYS_NOTHING and before != "unspecified"
-    ]
-    return not added and bool(_SAYS_NOTHING.intersection(words) or known.issuperset(words))
+    is_more = any(
+        word not in known and word not in _SAYS_NOTHING and before != "unspecified" for before, word in words
+    )
+    is_less = known.intersection(normalise(_BRACKETS.sub("", name)).split()) - told - _SAYS_NOTHING - _JOINING
+    return not is_more and not is_less and bool(_SAYS_NOTHING & told or known == told)
 
 
 def candidate_of(concept: StoredConcept, matched: str, score: float, stage: Stage) -> Candidate:

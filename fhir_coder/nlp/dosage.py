@@ -79,14 +79,15 @@ _ACTION_BEHIND = re2.compile(
     + "|".join(f"({words})" for words in _DONE.values())
     + r")\b"
 )
-# In a column of its own, in brackets, or behind a dash or comma: "5 mg | PO | daily | On hold", "daily - STOPPED".
+# In a column of its own, in brackets, or behind a dash or comma: "5 mg | PO | daily | On hold", "daily - STOPPED"; but
+# ", STOP " before the next medication speaks of that one.
 _SEPARATED = r"(?i)(?:\||\(|\s[-–—]+|,)\s*(?:currently |now |temporarily |patient )?"
 _STATUS_BEHIND = re2.compile(
     rf"{_SEPARATED}(?:(?P<stop>stopped|discontinued|withdrawn|d/c'?e?d|dc'?d|not taking|no longer taking"
-    r"|(?:stop|discontinue|d/c)(?:\s*(?:[.;,)|\n]|$)))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
+    r"|(?:stop|discontinue|d/c)(?:\s*[.;,)|\n]|$))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
 )
-# What is held at some reading is taken until then: "hold for HR < 55".
-_CONDITION = re2.compile(r"(?i)^\s*(?:for|if|when|unless|parameters|sbp|dbp|hr|bp|map)\b")
+# What is held at some reading is taken until then: "hold for HR < 55". And ", hold " may speak of the next medication.
+_CONDITION = re2.compile(r"(?i)^\s*(?:for|if|when|unless|parameters|sbp|dbp|hr|bp|map)\b|^\s+$")
 _CHANGES = frozenset({"increase", "decrease"})
 _FROM = re2.compile(r"(?i)\bfrom\s*$")
 _TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*$")

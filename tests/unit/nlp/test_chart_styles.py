@@ -104,6 +104,8 @@ def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
         ("Prednisone 40 mg daily x 5 days, then stop", ["active"]),
         ("Aspirin 81 mg daily, stop if bleeding", ["active"]),
         ("Lisinopril 10 mg daily (not taking), aspirin 81 mg daily", ["stopped", "active"]),
+        ("Meds: carvedilol 6.25 mg BID, STOP lisinopril, aspirin 81 mg", ["active", "stopped", "active"]),
+        ("Meds: carvedilol 6.25 mg BID, hold lisinopril, aspirin 81 mg", ["active", "on-hold", "active"]),
     ],
 )
 def test_the_status_of_medications_in_lists(coder: Coder, text: str, expected: list[str]) -> None:
