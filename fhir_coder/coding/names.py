@@ -23,7 +23,8 @@ def composed(
 ) -> tuple[StoredConcept, tuple[str, ...]] | None:
     """Return the one concept of a system that is called by a name of the entity and most of its details, and these.
 
-    `names` are its own and, last, the one that it was recognised by. `without` are attributes that are left out. A name that several concepts share decides nothing.
+    `names` are its own and, last, the one that it was recognised by; `without` are attributes that are left out. A name
+    that several concepts share decides nothing.
     """
     plain = _SIDED.sub(" ", entity.text)
     # "Osteoarthritis of the right hip"; but "left" is a part of the name of the left bundle branch block.

@@ -143,9 +143,7 @@ def _says_no_more(leaf: str, header: str, name: str) -> bool:
     told = {word for _, word in words}
     if "complication" in told and "without" not in told and "complication" not in known:
         return False
-    is_more = any(
-        word not in known and word not in _SAYS_NOTHING and before != "unspecified" for before, word in words
-    )
+    is_more = any(word not in known and word not in _SAYS_NOTHING and before != "unspecified" for before, word in words)
     is_less = known.intersection(normalise(_BRACKETS.sub("", name)).split()) - told - _SAYS_NOTHING - _JOINING
     return not is_more and not is_less and bool(_SAYS_NOTHING & told or known == told)
 

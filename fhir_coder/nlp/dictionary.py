@@ -71,11 +71,14 @@ class Dictionary:
         names = tuple(
             name
             for name in self._store.names(key)
-            if _case_fits(name.text, surface, is_word, shouted)
-            # "hr 110", "k 4.2": the value tells what the case does not; but "325 mg 1-2 tabs" is no magnesium.
-            or (measured and name.concept.type in TEST_TYPES)
+            if _has_commas(name.text, surface)
+            and (
+                _case_fits(name.text, surface, is_word, shouted)
+                # "hr 110", "k 4.2": the value tells what the case does not; but "325 mg 1-2 tabs" is no magnesium.
+                or (measured and name.concept.type in TEST_TYPES)
+            )
         )
-        abbreviation = self._abbreviations.get(key)
+        abbreviation = None if ", " in surface else self._abbreviations.get(key)
         is_abbreviated = abbreviation is not None and (
             _case_fits(abbreviation, surface, is_word, shouted) or (careless and not is_word)
         )
@@ -102,8 +105,15 @@ def _is_shouted(text: str, start: int, end: int) -> bool:
 
 
 def _crosses_sentence(surface: str) -> bool:
-    """Tell whether a span runs over the end of a sentence ("... of breath. Pain ...") or a list's comma."""
-    return any(mark in surface for mark in (". ", ".\n", "; ", ": ", "? ", "! ", ", ", " - ", " ("))
+    """Tell whether a span runs over the end of a sentence ("... of breath. Pain ...")."""
+    return any(mark in surface for mark in (". ", ".\n", "; ", ": ", "? ", "! ", " - ", " ("))
+
+
+def _has_commas(name: str, surface: str) -> bool:
+    """Tell whether the commas of a span are those of the name ("hand, foot and mouth disease"), and not a list's."""
+    if ", " not in surface:
+        return True
+    return [normalise(part) for part in surface.split(", ")] == [normalise(part) for part in name.split(", ")]
 
 
 def _is_without_capitals(text: str) -> bool:

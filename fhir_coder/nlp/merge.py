@@ -4,15 +4,15 @@ The rules were chosen on the parts of the dev sets that the recogniser was not t
 and by what must not happen in a note: that "absence of edema" becomes one thing, or a fever goes unseen.
 
 - The dictionary wins where it has read a value or a dose, where its name covers several of the recogniser's spans
-  ("back pain" for "back" and "pain"), and where its name is longer and clinical (of SNOMED CT: "dyspnea on exertion"),
-  or has another code and the recogniser is not sure. Abstracts are annotated more coarsely ("heart block" of "complete
-  heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
+  ("back pain" for "back" and "pain"), and where its name is longer and clinical (of SNOMED CT or a starter table:
+  "dyspnea on exertion"), or has another code and the recogniser is not sure. Abstracts are annotated more coarsely
+  ("heart block" of "complete heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
   what is said of a problem ("severe pain"), that ends with a date ("metformin 3/2024"), or that joins a clinical name
   to another one or goes on behind it in no way that names do. What leads to a problem ("absence of":
   mappings/problem_leads.csv) never is a part of it.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
-- What only one of them finds is kept; but a problem that the dictionary names, and SNOMED CT does not, is left out
+- What only one of them finds is kept; but a problem that the dictionary names, and neither of these does, is left out
   where the recogniser is sure that there is nothing (of such names in abstracts one in five was right), and a span
   without a name where the recogniser is not sure, or its words are known to be nothing (mappings/not_recognised.csv).
 """
@@ -198,7 +198,7 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
 
 
 def _is_clinical(sense: Sense) -> bool:
-    return any(name.concept.system == SNOMED for name in sense.names)
+    return any(name.concept.system == SNOMED or name.everyday for name in sense.names)
 
 
 def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptStore) -> Mention:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fhir_coder.errors import TerminologyError
-from fhir_coder.model import HCPCS, HPO, ICD10CM, LOINC, RXNORM, SNOMED
+from fhir_coder.model import CODE_SYSTEMS, HPO, ICD10CM
 from fhir_coder.tables import folder
 from fhir_coder.terminology import starter
 from fhir_coder.terminology.loaders import icd10cm, obo
@@ -85,7 +85,7 @@ EMBEDDED = (
             made_by=(_HERE / "starter.py",),
             adds_to_imported=True,
         )
-        for name, system in (("snomed", SNOMED), ("rxnorm", RXNORM), ("loinc", LOINC), ("hcpcs", HCPCS))
+        for name, system in CODE_SYSTEMS.items()
     ),
     Embedded(
         id="hpo",

@@ -17,6 +17,7 @@ from fhir_coder.terminology.store import COMBINATION, STARTER
 _SNOMED_COLUMNS = ("code", "type", "display", "names", "icd10cm", "chronic")
 _RXNORM_COLUMNS = ("code", "kind", "display", "mention", "names", "brands", "ingredients")
 _LOINC_COLUMNS = ("code", "type", "category", "display", "names", "unit", "low", "high")
+_ICD10CM_COLUMNS = ("code", "type", "names", "source")
 _HCPCS_COLUMNS = ("code", "type", "display", "names", "snomed")
 
 
@@ -25,7 +26,8 @@ def tables(system: str) -> tuple[str, ...]:
     if system == SNOMED:
         entries = folder("mappings").joinpath("starter", "snomed").iterdir()
         return tuple(sorted(f"starter/snomed/{entry.name}" for entry in entries))
-    return {RXNORM: ("starter/rxnorm.csv",), LOINC: ("starter/loinc.csv",), HCPCS: ("starter/hcpcs.csv",)}[system]
+    one = {ICD10CM: "icd10cm", RXNORM: "rxnorm", LOINC: "loinc", HCPCS: "hcpcs"}[system]
+    return (f"starter/{one}.csv",)
 
 
 def load(system: str) -> Import:
@@ -37,7 +39,7 @@ def load(system: str) -> Import:
     if system not in stated:
         raise TableError(f"mappings/starter/releases.csv: no row for {system}")
     release = Release(system=system, version=stated[system]["version"], title=stated[system]["title"])
-    facts = {SNOMED: _snomed, RXNORM: _rxnorm, LOINC: _loinc, HCPCS: _hcpcs}[system]
+    facts = {ICD10CM: _icd10cm, SNOMED: _snomed, RXNORM: _rxnorm, LOINC: _loinc, HCPCS: _hcpcs}[system]
     return Import(releases=(release,), facts=((0, fact) for fact in facts()))
 
 
@@ -58,6 +60,15 @@ def _type(row: dict[str, str], table: str, *, may_be_empty: bool = False) -> str
         return EntityType(row["type"])
     except ValueError as error:
         raise TableError(f"mappings/{table}: {row['code']}: unknown type {row['type']!r}") from error
+
+
+def _icd10cm() -> Iterator[Fact]:
+    """Yield how notes call codes that the tabular list calls otherwise, or whose name it gives to another code, too."""
+    (table,) = tables(ICD10CM)
+    for row in read_table(table, _ICD10CM_COLUMNS):
+        yield Concept(row["code"], "", _type(row, table))
+        for text in split(row["names"]):
+            yield Name(row["code"], text, "synonym", True)
 
 
 def _snomed() -> Iterator[Fact]:

@@ -81,6 +81,14 @@ BY_THE_TEXT = [
     ("Anemia due to CKD.", "Anemia", "D63.1", "Anemia in chronic kidney disease"),
     ("Anemia. CKD.", "Anemia", "D64.9", "Anemia, unspecified"),
     ("Dementia due to Alzheimer's disease.", "Dementia", "F02.80", "Dementia in other diseases classified elsewhere"),
+    # a leaf of which the note says no more stays
+    ("Diabetic retinopathy.", "Diabetic retinopathy", "E11.319", "with unspecified diabetic retinopathy"),
+    ("Left bundle branch block.", "Left bundle branch block", "I44.7", "Left bundle-branch block"),
+    ("Paratyphoid fever.", "Paratyphoid fever", "A01.4", "Paratyphoid fever, unspecified"),
+    ("Hydrosalpinx.", "Hydrosalpinx", "N70.11", "Chronic salpingitis"),
+    ("Blepharitis.", "Blepharitis", "H01.009", "Unspecified blepharitis unspecified eye"),
+    ("MDD, recurrent, severe without psychotic features.", "MDD", "F33.2", "without psychotic"),
+    ("Mild pre-eclampsia.", "Mild pre-eclampsia", "O14.00", "Mild to moderate pre-eclampsia"),
     # the same problem, elsewhere
     ("Acute systolic heart failure.\nPlan: heart failure: diuresis.", "heart failure", "I50.21", "heart failure"),
     ("Left hip osteoarthritis. Plan: hip osteoarthritis.", "hip osteoarthritis", "M16.12", "left hip"),

@@ -77,6 +77,8 @@ def test_what_is_only_spoken_of_is_no_finding(read: Read, text: str, words: str)
         ("Isolation: contact - MRSA hx.", "MRSA", "O"),
         ("PMH significant for hypertension and stroke.", "hypertension", ""),
         ("PMH significant for hypertension and stroke.", "stroke", "O"),
+        ("67F w/ hx of gout and stroke, p/w pneumonia.", "pneumonia", ""),
+        ("67F w/ hx of gout and stroke, p/w pneumonia.", "stroke", "O"),
     ],
 )
 def test_what_is_said_ends_with_its_sentence(read: Read, text: str, words: str, flags: str) -> None:

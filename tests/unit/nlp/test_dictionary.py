@@ -33,6 +33,8 @@ def dictionary(store: ConceptStore) -> Dictionary:
         ("chest\npain", ["chest\npain"]),  # a wrapped line
         ("chest\n\npain", ["pain"]),  # a new paragraph
         ("shortness of breath. Pain", ["shortness of breath", "Pain"]),
+        ("Hand, foot and mouth disease", ["Hand, foot and mouth disease"]),  # commas of the name
+        ("chest, pain", ["pain"]),  # and of a list
         ("AS", ["AS"]),
         ("as well as", []),
         ("He is as well as ever. CT head", ["CT head"]),
