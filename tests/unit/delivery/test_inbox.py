@@ -100,7 +100,7 @@ def test_what_came_of_an_item_and_its_end_are_written_together(inbox: Inbox, out
 def test_who_lost_the_claim_writes_nothing(
     engine: Engine, inbox: Inbox, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", -1.0)  # it stood still for longer than that
+    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", -3600.0)  # it stood still for longer than that
     inbox.store("hl7v2", b"a", "a")
     slow = take(inbox)
     other = Inbox(engine)
