@@ -115,13 +115,13 @@ def test_who_lost_the_claim_writes_nothing(
 def test_claims_are_renewed_while_their_owner_lives(
     engine: Engine, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", 0.6)
+    monkeypatch.setattr(queue_module, "CLAIM_SECONDS", 3.0)
     inbox.store("hl7v2", b"a", "a")
     take(inbox)
     other = Inbox(engine)
     assert other.queue.release_gone() == 0
     for _ in range(3):
-        inbox.queue._closing.wait(0.4)
+        inbox.queue._closing.wait(1.2)
         assert other.take() is None
     other.close()
 
