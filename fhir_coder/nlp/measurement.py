@@ -84,6 +84,8 @@ _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  
 
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
 _UNIT_OR_DATE = re2.compile(r"\S*/\S*")  # of which no letter is a flag: "4.2 mmol/L"
+_CHANGED = re2.compile(r"(?i)\b(?:up|down|rose|risen|fell|fallen|dropped|increased|decreased|declined|climbed)\s+$")
+_WEIGHTS = frozenset({"[lb_av]", "kg"})  # "weight up 5 lb" is how much it is more; "WBC up 14" is how many there are
 _AGO = re2.compile(r"^\s*ago\b")  # "3 weeks ago" is no value
 _FILLER = 60  # characters that are searched for a value
 _TAIL = 60  # and those behind it for range, flag and time
@@ -131,13 +133,18 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
     written, position = [match.group("number")], match.end()
     unit, unit_text = _own_unit(window[position:], measures)
     position = _behind_unit(window, position, unit_text)
-    step = _TO if match.group("from") else _ARROW
+    has_changed = _CHANGED.search(window[: match.end() - len(match.group("number"))]) is not None
+    step = _TO if match.group("from") or has_changed else _ARROW
     while len(written) < _MOST_VALUES and (following := step.match(window[position:])):
         written.append(following.group("number"))
         position += following.end()
         unit, unit_text = _own_unit(window[position:], measures)
         position = _behind_unit(window, position, unit_text)
     if match.group("from") and len(written) == 1:
+        return {}
+    if has_changed and len(written) > 1:  # "dropped 2 g/dL to 8.1"
+        del written[0]
+    elif has_changed and unit in _WEIGHTS and not _FORMER.match(window[position:]):
         return {}
     number_end = position - len(unit_text)
     behind = window[match.end() :] if len(written) == 1 else window[number_end:]

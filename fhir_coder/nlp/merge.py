@@ -8,9 +8,9 @@ and by what must not happen in a note: that "absence of edema" becomes one thing
   "dyspnea on exertion"), or has another code and the recogniser is not sure. Abstracts are annotated more coarsely
   ("heart block" of "complete heart block"): this costs 1 point of F1 there, and coded notes lose a digit without it.
 - It wins within a span of the recogniser, too, that runs over the end of a list's item ("DM\tstroke"), that begins with
-  what is said of a problem ("severe pain"), that ends with a date ("metformin 3/2024"), or that joins a clinical name
-  to another one or goes on behind it in no way that names do. What leads to a problem ("absence of":
-  mappings/problem_leads.csv) never is a part of it.
+  what is said of a problem ("severe pain"), that ends with a date or dose ("metformin 3/2024", "atorvastatin 80"), or
+  that joins a clinical name to another one or goes on behind it in no way that names do. What leads to a problem
+  ("absence of": mappings/problem_leads.csv) never is a part of it, and what is only said of one ("severe") is none.
 - Else the recogniser wins, with the words around a name ("squamous cell papilloma", "carcinoma of the lung").
 - What only one of them finds is kept; but a problem that the dictionary names, and neither of these does, is left out
   where the recogniser is sure that there is nothing (of such names in abstracts one in five was right), and a span
@@ -40,6 +40,7 @@ _LISTED = re2.compile(r"(?i)\s*(?:,|;|/|\band\b|\bor\b)\s+")
 _NUMBER_BEFORE = re2.compile(r"\b\d[\d,']*-$")
 _NUMBER_BEHIND = re2.compile(r"^-\d+\b")
 _LONGEST_NUMBER = 12
+_DOSE = re2.compile(r"^\s+\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?\s*$")  # "atorvastatin 80"
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
@@ -65,7 +66,7 @@ def merge(text: str, named: Sequence[Named], recognised: Recognised, store: Conc
     A span of the recogniser brings its type, and the names of the store for its words, or for those that say what it
     is.
     """
-    parts = [part for span in recognised.spans for part in _parts(text, span) if not _is_sig(text, part)]
+    parts = [part for span in recognised.spans for part in _parts(text, span) if not _is_said_of_another(text, part)]
     starts = [part.start for part in parts]
     ends = [part.end for part in parts]
     kept: list[Mention] = []
@@ -145,8 +146,12 @@ def _parts(text: str, span: Span) -> Iterator[Span]:
         yield _whole(text, replace(span, start=start))
 
 
-def _is_sig(text: str, span: Span) -> bool:
-    return span.type is EntityType.MEDICATION and is_sig(text[span.start : span.end])
+def _is_said_of_another(text: str, span: Span) -> bool:
+    """Tell whether a span only says how a medication is taken, or how a problem is: the "severe" of "MDD, severe"."""
+    words = text[span.start : span.end]
+    if span.type is EntityType.MEDICATION:
+        return is_sig(words)
+    return span.type in PROBLEM_TYPES and _attributes().issuperset(words.lower().replace(",", " ").split())
 
 
 def _whole(text: str, span: Span) -> Span:
@@ -188,6 +193,8 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
         return _is_clinical(sense) or (is_coded and span.score < _UNSURE)
     before, behind = text[span.start : mention.start], text[mention.end : span.end]
     if not before and sense.names and _DATED.match(behind):
+        return True
+    if not before and sense.type is EntityType.MEDICATION and sense.names and _DOSE.match(behind):
         return True
     if _SEPARATOR.search(before) or _SEPARATOR.search(behind) or sense.type is EntityType.DEVICE:  # "uses cane"
         return True

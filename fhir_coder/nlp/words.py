@@ -121,7 +121,8 @@ def windows(words: Words, sizes: Sequence[int], length: int, overlap: int) -> li
                 continue
             following = max(bisect_left(before, before[last] - overlap), first + 1)
             own_last = max((following + last) // 2, own)
-            group.append(Window(first, last, own, own_last))
+            if own < own_last:  # a window before a long word may end where the one before it did
+                group.append(Window(first, last, own, own_last))
             first, own = following, own_last
         else:
             group.append(Window(first, len(sizes), own, len(sizes)))

@@ -218,5 +218,10 @@ def test_the_litre_of_a_unit_is_no_flag(text: str) -> None:
     assert "interpretation" not in _read(text)
 
 
+def test_what_it_changed_to_is_the_value() -> None:
+    assert _read("K dropped 0.4 mmol/L to 3.2")["value"] == 3.2
+    assert _read("K up 4.1")["value"] == 4.1
+
+
 def test_how_long_ago_is_no_value() -> None:
     assert not _read("K 3 weeks ago")

@@ -101,3 +101,18 @@ def test_words_of_a_sig_are_no_medication(both: Read, text: str, words: str, exp
 )
 def test_a_name_that_means_something_else_there_is_not_taken_up_again(both: Read, text: str) -> None:
     assert not [coding for entity in both.note(text).entities for coding in entity.codings]
+
+
+@pytest.mark.parametrize("text", ["Weight up 5 lbs.", "weight down 10 lb since last visit", "Wt increased 4 kg"])
+def test_how_much_a_weight_changed_is_no_weight(both: Read, text: str) -> None:
+    assert not [entity for entity in both.note(text).entities if "value" in entity.attributes]
+
+
+def test_doses_without_units_are_no_part_of_the_names(both: Read) -> None:
+    found = both.note("Meds: ASA 81, atorvastatin 80, metop succ 50 qd, metformin").entities
+    assert [entity.text for entity in found if entity.codings] == ["ASA", "atorvastatin", "metop", "metformin"]
+
+
+def test_what_is_said_of_a_problem_is_none(both: Read) -> None:
+    problems = both.note("24F w/ MDD, recurrent, severe, BPD, PTSD. r/o bipolar II.").entities
+    assert "recurrent" not in " ".join(entity.text for entity in problems)

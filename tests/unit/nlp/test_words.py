@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhir_coder.nlp.words import LONGEST, blocks, read_words, windows
@@ -33,6 +33,7 @@ def test_long_words_and_rows_of_marks() -> None:
     assert words.breaks == [1]  # nothing goes on over what was not read
 
 
+@example([0, 0, 2, 12], [], 13)
 @given(st.lists(st.integers(0, 12), max_size=200), st.lists(st.integers(1, 199), max_size=20), st.integers(13, 60))
 def test_every_word_belongs_to_one_window(sizes: list[int], breaks: list[int], length: int) -> None:
     words = read_words("x " * len(sizes))
