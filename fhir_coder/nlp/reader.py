@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
+from fhir_coder.nlp.allergens import with_allergens
 from fhir_coder.nlp.assertion import Asserted, Assertions, Target
 from fhir_coder.nlp.dated import read_dates
 from fhir_coder.nlp.dates import Calendar
@@ -75,11 +76,12 @@ class Reader:
         sentences = split_sentences(text, sections)
         finder = SectionFinder(sections)
         mentions = with_definitions(text, self._dictionary.find(text), self._store)
-        chosen = self._senses(text, mentions, sentences, finder)
         if self._recogniser is not None:
+            chosen = self._senses(text, mentions, sentences, finder)
             named = [Named(mention, sense) for mention, _, sense in chosen]
             mentions = merge(text, named, self._recogniser.read(text), self._store)
-            chosen = self._senses(text, with_definitions(text, mentions, self._store), sentences, finder)
+            mentions = with_definitions(text, mentions, self._store)
+        chosen = self._senses(text, with_allergens(text, mentions, sections), sentences, finder)
         chosen = _described(text, chosen)
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):

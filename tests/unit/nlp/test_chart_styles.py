@@ -85,9 +85,12 @@ def test_what_is_said_ends_with_its_sentence(read: Read, text: str, words: str, 
     assert _flags(read, text, words) == flags
 
 
+def _entries(coder: Coder, text: str) -> list[Any]:
+    return to_bundle(coder(Note(text=text, subject="Patient/1")))["entry"]
+
+
 def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
-    bundle = to_bundle(coder(Note(text=text, subject="Patient/1")))
-    resources = [entry["resource"] for entry in bundle["entry"]]
+    resources = [entry["resource"] for entry in _entries(coder, text)]
     named = "medicationCodeableConcept" if kind == "MedicationStatement" else "code"
     return {each[named]["text"].lower(): each["status"] for each in resources if each["resourceType"] == kind}
 
@@ -165,7 +168,59 @@ def test_a_question_makes_no_pregnancy(read: Read, text: str, pregnant: bool) ->
     assert any(code.startswith("O99") for code in codes) is pregnant
 
 
-def test_allergies_without_a_code_are_kept(coder: Coder) -> None:
-    bundle = to_bundle(coder(Note(text="Allergies: Sulfa - rash, PCN", subject="Patient/1")))
-    found = [each["resource"] for each in bundle["entry"] if each["resource"]["resourceType"] == "AllergyIntolerance"]
-    assert [each["code"]["text"] for each in found] == ["Sulfa", "PCN"]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Allergies: Sulfa - rash, PCN", {"Sulfa": ["rash"], "PCN": []}),
+        (
+            "Allergies: PCN -> anaphylaxis. Shellfish (hives). Latex.",
+            {"PCN": ["anaphylaxis"], "Shellfish": ["hives"], "Latex": []},
+        ),
+        (
+            "ALLERGIES: peanuts - anaphylaxis; eggs; bee stings",
+            {"peanuts": ["anaphylaxis"], "eggs": [], "bee stings": []},
+        ),
+        ("Allergies: no known food or drug allergies.", {}),
+        ("Allergies: NKDA. Denies latex allergy.", {}),
+        ("Diet: eats eggs and milk. Has two cats. CT with IV contrast.", {}),
+    ],
+)
+def test_allergies_without_a_code_are_kept(coder: Coder, text: str, expected: dict[str, list[str]]) -> None:
+    found = [
+        each["resource"] for each in _entries(coder, text) if each["resource"]["resourceType"] == "AllergyIntolerance"
+    ]
+    told = {
+        each["code"]["text"]: [
+            shown["text"] for reaction in each.get("reaction", ()) for shown in reaction["manifestation"]
+        ]
+        for each in found
+    }
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("D/c foley.", "completed"),
+        ("Remove foley today.", "completed"),
+        ("Foley removed.", "completed"),
+        ("The Foley was removed on 3/2.", "completed"),
+        ("Foley in place, drain removed.", "active"),
+        ("Foley draining clear urine.", "active"),
+    ],
+)
+def test_a_device_that_is_removed(coder: Coder, text: str, status: str) -> None:
+    uses = [
+        each["resource"] for each in _entries(coder, text) if each["resource"]["resourceType"] == "DeviceUseStatement"
+    ]
+    assert [use["status"] for use in uses][:1] == [status]
+
+
+@pytest.mark.parametrize("text", ["Shingrix declined.", "Metoprolol refused by patient.", "Declined metoprolol."])
+def test_what_is_declined_is_not_taken(coder: Coder, text: str) -> None:
+    assert not _statuses(coder, text, "MedicationStatement")
+
+
+@pytest.mark.parametrize("text", ["She is worried about cancer.", "Fear of stroke."])
+def test_what_is_feared_is_not_there(coder: Coder, text: str) -> None:
+    assert not any(entry["resource"]["resourceType"] == "Condition" for entry in _entries(coder, text))

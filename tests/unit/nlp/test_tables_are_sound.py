@@ -20,7 +20,7 @@ from fhir_coder.terminology.store import ConceptStore
 WITHOUT_CONCEPT = set(
     """
     AI APC AV CR CRF CT CTX CVP DDD GC IHD LV MAC MDI MR NG NPH NT PCA PCP PCR PE PPD RBC RF RV SA SI UC US VA
-    VP sulfa Sulfa
+    VP
     """.split()
 )
 # Anatomy and genes are entities without a code system of their own.

@@ -1,0 +1,74 @@
+"""What is not tolerated and is no medication: the "shellfish" of a list of allergies, the "cats" of "allergic to cats".
+
+The words are those of `mappings/allergen_categories.csv`; elsewhere in a note they mean no more than they say.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from fhir_coder.model import EntityType, Section
+from fhir_coder.nlp.dictionary import Mention
+from fhir_coder.nlp.phrases import Phrases
+from fhir_coder.tables import read_table, split
+from fhir_coder.terminology.normalise import normalise
+
+_ALLERGIC = re.compile(
+    r"\b(?:allerg(?:ic|y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ce))\s+(?:reactions?\s+)?(?:to|of)\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(r"[.;\n]")
+_DENIED = re.compile(r"\b(?:no|not|denies|denied|without|never)\b[^.;\n]*$", re.IGNORECASE)
+_CLAUSE_LENGTH = 120  # characters behind "allergic to"
+_BEFORE = 60  # characters in which a denial may stand
+
+
+def with_allergens(text: str, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Mention]:
+    """Return the mentions and the allergens, in order: "bee stings" are there what is not tolerated, and no symptom.
+
+    What names a medication stays, and what is longer: a "latex allergy".
+    """
+    starts = [mention.start for mention in mentions]
+    added, replaced = [], set()
+    for start, end in _found(text, sections):
+        last = bisect_left(starts, end)
+        over = [at for at in range(max(0, bisect_left(starts, start) - 1), last) if mentions[at].end > start]
+        if all(_is_part(mentions[at], start, end) for at in over):
+            replaced.update(over)
+            added.append(Mention(start, end, normalise(text[start:end]), (), EntityType.MEDICATION, 1.0))
+    kept = [mention for at, mention in enumerate(mentions) if at not in replaced]
+    return sorted((*kept, *added), key=lambda mention: mention.start)
+
+
+def _is_part(mention: Mention, start: int, end: int) -> bool:
+    is_medication = any(name.concept.type == EntityType.MEDICATION for name in mention.names)
+    return start <= mention.start and mention.end <= end and not is_medication
+
+
+def _found(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
+    read = 0
+    for begin, end in sorted(_places(text, sections)):
+        first = max(begin, read)
+        for phrase in _allergens().find_all(text[first:end]):
+            start = first + phrase.start
+            if not _DENIED.search(text, max(begin, start - _BEFORE), start):
+                yield start, first + phrase.end
+        read = max(read, end)
+
+
+def _places(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
+    """Yield where allergens are listed: the sections of allergies, and what follows "allergic to"."""
+    for section in sections:
+        if section.category == "allergies":
+            yield section.body_start, section.end
+    for match in _ALLERGIC.finditer(text):
+        stop = _CLAUSE.search(text, match.end(), match.end() + _CLAUSE_LENGTH)
+        yield match.end(), stop.start() if stop else min(len(text), match.end() + _CLAUSE_LENGTH)
+
+
+@cache
+def _allergens() -> Phrases[str]:
+    rows = read_table("allergen_categories.csv", ("category", "names"))
+    return Phrases({name: row["category"] for row in rows for name in split(row["names"])})
