@@ -84,6 +84,7 @@ _AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  
 
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
 _UNIT_OR_DATE = re2.compile(r"\S*/\S*")  # of which no letter is a flag: "4.2 mmol/L"
+_REQUIRED = frozenset({"mL/min/{1.73_m2}"})  # "EGFR neg" is a gene
 _CHANGED = re2.compile(r"(?i)\b(?:up|down|rose|risen|fell|fallen|dropped|increased|decreased|declined|climbed)\s+$")
 _WEIGHTS = frozenset({"[lb_av]", "kg"})  # "weight up 5 lb" is how much it is more; "WBC up 14" is how many there are
 _AGO = re2.compile(r"^\s*ago\b")  # "3 weeks ago" is no value
@@ -109,7 +110,9 @@ def read_measurement(
     if code == BLOOD_PRESSURE:
         found = _pressure(window, end)
     else:
-        found = _quantity(window, end, (*measures, *_alternatives().get(code, ()))) or _finding(window, end)
+        found = _quantity(window, end, (*measures, *_alternatives().get(code, ())))
+        if not found and not any(measure.unit in _REQUIRED for measure in measures):
+            found = _finding(window, end)
         if not found and measures:
             found = _spread(window, end, measures)
         if not found and before and (match := _RESULT_BEFORE.search(before)) and not match.group("not"):

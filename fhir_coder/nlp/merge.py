@@ -40,7 +40,8 @@ _LISTED = re2.compile(r"(?i)\s*(?:,|;|/|\band\b|\bor\b)\s+")
 _NUMBER_BEFORE = re2.compile(r"\b\d[\d,']*-$")
 _NUMBER_BEHIND = re2.compile(r"^-\d+\b")
 _LONGEST_NUMBER = 12
-_DOSE = re2.compile(r"^\s+\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?\s*$")  # "atorvastatin 80"
+# "atorvastatin 80", "macrobid x7d"
+_DOSE = re2.compile(r"(?i)^\s+(?:\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?|x\s?\d+\s?(?:d|days?|wks?|weeks?|doses?)?)\s*$")
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")

@@ -224,3 +224,15 @@ def test_what_is_declined_is_not_taken(coder: Coder, text: str) -> None:
 @pytest.mark.parametrize("text", ["She is worried about cancer.", "Fear of stroke."])
 def test_what_is_feared_is_not_there(coder: Coder, text: str) -> None:
     assert not any(entry["resource"]["resourceType"] == "Condition" for entry in _entries(coder, text))
+
+
+@pytest.mark.parametrize("text", ["Vitals: BP 128/76, pain 0/10", "Pain 0 out of 10."])
+def test_none_of_ten_is_no_pain(read: Read, text: str) -> None:
+    assert _flags(read, text, "pain" if "pain" in text else "Pain") == "N"
+
+
+def test_abbreviations_of_newborns_and_genes(read: Read) -> None:
+    assert "HUS" not in [entity.text for entity in read.note("NICU: HUS neg for IVH.").entities if entity.codings]
+    assert read.one("HUS due to E. coli with schistocytes.", "HUS").codings
+    assert "value_text" not in read.one("NSCLC (EGFR neg).", "EGFR").attributes
+    assert read.one("EGFR 45", "EGFR").attributes["value"] == 45

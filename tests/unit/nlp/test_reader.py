@@ -111,6 +111,7 @@ def test_how_much_a_weight_changed_is_no_weight(both: Read, text: str) -> None:
 def test_doses_without_units_are_no_part_of_the_names(both: Read) -> None:
     found = both.note("Meds: ASA 81, atorvastatin 80, metop succ 50 qd, metformin").entities
     assert [entity.text for entity in found if entity.codings] == ["ASA", "atorvastatin", "metop", "metformin"]
+    assert both.one("UTI tx with macrobid x7d.", "macrobid").codings
 
 
 def test_what_is_said_of_a_problem_is_none(both: Read) -> None:

@@ -19,7 +19,7 @@ from fhir_coder.terminology.store import ConceptStore
 # A larger release may know them; one that the embedded releases know must not stay in this list.
 WITHOUT_CONCEPT = set(
     """
-    AI APC AV CR CRF CT CTX CVP DDD GC IHD LV MAC MDI MR NG NPH NT PCA PCP PCR PE PPD RBC RF RV SA SI UC US VA
+    AI APC AV CR CRF CT CTX CVP DDD GC HUS IHD LV MAC MDI MR NG NPH NT PCA PCP PCR PE PPD RBC RF RV SA SI UC US VA
     VP
     """.split()
 )
