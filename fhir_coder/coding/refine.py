@@ -84,7 +84,7 @@ class Refiner:
         missing: set[tuple[str, str]] = set()
         for leaf in leaves:
             parsed = parse(leaf.display, category)
-            if leaf.code != code and not _same_thing(start, parsed, place):
+            if leaf.code != code and not _same_thing(start, parsed, place, is_below=concept.status == "header"):
                 continue
             fit = _fit(leaf, start, parsed, stated, place, category)
             if fit is None:
@@ -117,10 +117,11 @@ class Refiner:
             yield from self._below(child)
 
 
-def _same_thing(start: Parsed, other: Parsed, place: Place) -> bool:
+def _same_thing(start: Parsed, other: Parsed, place: Place, *, is_below: bool) -> bool:
     """Tell whether two displays name the same but for their axes, what is unspecified, and the site that is stated."""
-    # "bilateral" does not name the ear that "right ear" names.
-    more = other.sided if start.values.get("laterality") == "bilateral" else frozenset()
+    # "bilateral" does not name the ear that "right ear" names, nor a header the wrist of its "left wrist".
+    has_no_noun = is_below or start.values.get("laterality") == "bilateral"
+    more = other.sided if has_no_noun else frozenset[str]()
     # "unspecified quadrant" adds nothing; "unspecified traumatic cataract" does.
     nothing = frozenset[str]().union(*(noun for noun in other.open if noun.isdisjoint(start.words)))
     added = other.words - start.words - nothing - more

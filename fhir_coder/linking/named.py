@@ -104,11 +104,15 @@ class Named:
         return replace(candidate, barred=_HEADER if is_header else _RETIRED)
 
     def _leaf(self, header: StoredConcept, name: str) -> StoredConcept | None:
-        """Return the billable concept that says no more than a header by its name: its "unspecified" descendant."""
+        """Return the billable concept that says no more than a header by its name: its "unspecified" descendant.
+
+        Where there is none, the one for others is meant: "other pulmonary embolism with acute cor pulmonale" (I26.09).
+        """
         concept = header
         for _ in range(_DEPTH):
             children = self._store.children(concept)
             same = [child for child in children if _says_no_more(child.display, header.display, name)]
+            same = same or [child for child in children if child.display.lower() == f"other {header.display}".lower()]
             if not same:
                 return None
             concept = min(same, key=lambda child: ("nspecified" not in child.display, len(child.display), child.code))

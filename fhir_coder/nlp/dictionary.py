@@ -18,6 +18,7 @@ from fhir_coder.terminology.store import ConceptStore, StoredName
 _SHORT = 2  # letters; an abbreviation this short always needs its own case
 _FEW_CAPITALS = 0.01  # of the letters
 _UNITS = frozenset({"mg", "g", "l", "u", "ml"})  # in lower case a unit, not a test
+_GENUS = re.compile(r"(?<!\w)[A-Z]\. (?=[a-z])")
 _VALUE = re.compile(r"[\s:=]{0,3}[<>]?\d")
 
 
@@ -105,7 +106,8 @@ def _is_shouted(text: str, start: int, end: int) -> bool:
 
 
 def _crosses_sentence(surface: str) -> bool:
-    """Tell whether a span runs over the end of a sentence ("... of breath. Pain ...")."""
+    """Tell whether a span runs over the end of a sentence: "... of breath. Pain ...", and not "E. coli sepsis"."""
+    surface = _GENUS.sub(" ", surface)
     return any(mark in surface for mark in (". ", ".\n", "; ", ": ", "? ", "! ", " - ", " ("))
 
 

@@ -43,6 +43,7 @@ _LONGEST_NUMBER = 12
 # "atorvastatin 80", "macrobid x7d"
 _DOSE = re2.compile(r"(?i)^\s+(?:\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?|x\s?\d+\s?(?:d|days?|wks?|weeks?|doses?)?)\s*$")
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
+_SIDE = re2.compile(r"(?i)\b(?:(?:the|her|his)\s+)?(?:right|left|bilateral|both)\b")
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
 _LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
@@ -115,6 +116,12 @@ def _leads() -> Any:
     words = [row["word"] for row in read_table("problem_leads.csv", ("word", "reason"))]
     either = "|".join(re2.escape(word) for word in sorted(words, key=len, reverse=True))
     return re2.compile(rf"(?i)(?:(?:{either})(?:\s+|$))+")
+
+
+@cache
+def _not_heads() -> frozenset[str]:
+    """Return the names that are not coded in the place of a longer one: "cancer" of "cancer of the upper lobe"."""
+    return frozenset(normalise(row["word"]) for row in read_table("not_heads.csv", ("word", "reason")))
 
 
 @cache
@@ -192,6 +199,8 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
             return True
         is_coded = any(name.concept.system != HPO for name in sense.names)
         return _is_clinical(sense) or (is_coded and span.score < _UNSURE)
+    if mention.start < span.start and sense.type in PROBLEM_TYPES and _is_clinical(sense):
+        return True  # the "pressure ulcer" of "pressure ulcer of the sacrum", of which "ulcer of the sacrum" was seen
     before, behind = text[span.start : mention.start], text[mention.end : span.end]
     if not before and sense.names and _DATED.match(behind):
         return True
@@ -217,11 +226,15 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
     """
     key = normalise(text[span.start : span.end])
     names = tuple(name for name in store.names(key) if name.concept.type in kindred(span.type))
+    if not names and (plain := _SIDE.sub(" ", text[span.start : span.end])) != text[span.start : span.end]:
+        sided = tuple(name for name in store.names(normalise(plain)) if name.concept.type in kindred(span.type))
+        if sided:  # "laceration of the right hand"
+            return Mention(span.start, span.end, normalise(plain), sided, span.type, head=plain)
     if not names:
         for mention in inner:
             is_head = mention.end == span.end or _GOES_ON.match(text[mention.end : span.end])
             fitting = tuple(name for name in mention.names if name.concept.type in kindred(span.type))
-            if mention.start >= span.start and is_head and fitting:
+            if mention.start >= span.start and is_head and fitting and mention.key not in _not_heads():
                 head = text[mention.start : mention.end]
                 return Mention(span.start, span.end, mention.key, fitting, span.type, head=head)
     return Mention(span.start, span.end, key, names, span.type, None if names else span.score)

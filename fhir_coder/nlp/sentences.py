@@ -29,6 +29,10 @@ _ANSWER = re.compile(
     r"|mm-?hmm|uh-huh|i (?:do|have|am|did)|correct|sure|sometimes|a (?:little|bit|lot))\b(?! (?:problem|worries))",
     re.IGNORECASE,
 )
+_LETTERED = re.compile(
+    r"\b(?:vitamins?|hepatitis|hep|type|grade|class|group|stage|factor|influenza|flu|option|plan|strep|protein)\s+$",
+    re.IGNORECASE,
+)
 _LAST_WORD = re.compile(r"[\w.]+$")
 # What begins a statement of its own, whatever stands before it: "no new sx. Baseline: foot drop".
 _LABEL = re.compile(r"\s+[A-Z][A-Za-z]*(?:[ /][A-Za-z]+){0,3}:")
@@ -131,9 +135,10 @@ def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:
         return _abbreviations()[last] and _CAPITAL.match(text, match.end()) is not None
     if is_list_number:
         return False
+    # "J. Smith", "E. coli"; but "hepatitis C. he", and a line that ends.
     is_initial = len(last) == 1 and last.isalpha() and word.group().isupper()
-    following = text[match.end() : match.end() + 2].strip()
-    return not is_initial or not following[:1].isupper() or following == ""
+    is_last = not text[match.end() : match.end() + 2].strip()
+    return not is_initial or is_last or _LETTERED.search(text, begin, word.start()) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

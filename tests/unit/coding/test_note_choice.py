@@ -88,6 +88,12 @@ BY_THE_TEXT = [
     ("Hydrosalpinx.", "Hydrosalpinx", "N70.11", "Chronic salpingitis"),
     ("Blepharitis.", "Blepharitis", "H01.009", "Unspecified blepharitis unspecified eye"),
     ("MDD, recurrent, severe without psychotic features.", "MDD", "F33.2", "without psychotic"),
+    ("Left wrist fracture.", "wrist fracture", "S62.102A", "left wrist"),
+    ("Cellulitis of left foot.", "Cellulitis", "L03.116", "Cellulitis of left lower limb"),
+    ("E. coli sepsis on ceftriaxone.", "E. coli sepsis", "A41.51", "Escherichia coli"),
+    ("C. difficile colitis.", "C. difficile colitis", "A04.72", "Clostridium difficile"),
+    ("Stage 2 pressure ulcer of sacrum.", "Stage 2 pressure ulcer", "L89.152", "sacral region, stage 2"),
+    ("Pulmonary embolism with acute cor pulmonale.", "Pulmonary embolism with acute cor pulmonale", "I26.09", "Other"),
     ("Mild pre-eclampsia.", "Mild pre-eclampsia", "O14.00", "Mild to moderate pre-eclampsia"),
     # the same problem, elsewhere
     ("Acute systolic heart failure.\nPlan: heart failure: diuresis.", "heart failure", "I50.21", "heart failure"),

@@ -117,3 +117,8 @@ def test_doses_without_units_are_no_part_of_the_names(both: Read) -> None:
 def test_what_is_said_of_a_problem_is_none(both: Read) -> None:
     problems = both.note("24F w/ MDD, recurrent, severe, BPD, PTSD. r/o bipolar II.").entities
     assert "recurrent" not in " ".join(entity.text for entity in problems)
+
+
+def test_a_cancer_of_some_site_is_none_of_an_unknown_one(both: Read) -> None:
+    entities = both.note("Assessment: cancer of upper outer quadrant of right breast.").entities
+    assert "C80.1" not in [coding.code for entity in entities for coding in entity.codings]

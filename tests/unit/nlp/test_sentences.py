@@ -23,6 +23,8 @@ def _split(text: str) -> list[str]:
         (" \n ", []),
         ("No cough. Fever present.", ["No cough.", "Fever present."]),
         ("Seen by Dr. Smith today. Well.", ["Seen by Dr. Smith today.", "Well."]),
+        ("E. coli sepsis. Stable.", ["E. coli sepsis.", "Stable."]),
+        ("He has hepatitis C. he is well.", ["He has hepatitis C.", "he is well."]),
         ("K 4.2 and Na 140. Fine.", ["K 4.2 and Na 140.", "Fine."]),
         ("Really? Yes! Good.", ["Really? Yes!", "Good."]),
         ("no cough\nhas fever", ["no cough", "has fever"]),
