@@ -236,3 +236,45 @@ def test_abbreviations_of_newborns_and_genes(read: Read) -> None:
     assert read.one("HUS due to E. coli with schistocytes.", "HUS").codings
     assert "value_text" not in read.one("NSCLC (EGFR neg).", "EGFR").attributes
     assert read.one("EGFR 45", "EGFR").attributes["value"] == 45
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Neuro: No change in mental status.", "change in mental status"),
+        ("No change in vision.", "change in vision"),
+    ],
+)
+def test_no_change_is_no_finding_where_the_change_is_one(read: Read, text: str, words: str) -> None:
+    assert _flags(read, text, words) == "N"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We will send out pertussis PCR.",
+        "The patient will be followed up for signs of sepsis, apnea, and pneumonia.",
+        "Monitor for signs of bleeding.",
+        "Images were obtained with 10.8 mCi of tetrofosmin.",
+        "Given pain medications. Pain control is adequate.",
+        "Rubella immune. Immune to hepatitis B.",
+        "The catheter was flushed.",
+    ],
+)
+def test_what_is_tested_or_looked_for_is_not_there(coder: Coder, text: str) -> None:
+    assert not any(entry["resource"]["resourceType"] == "Condition" for entry in _entries(coder, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("No change in her chronic back pain.", "chronic back pain"),
+        ("Her face is flushed.", "flushed"),
+        ("Patient with MCI.", "MCI"),
+        ("MRI showed evidence of stroke.", "stroke"),
+        ("She has pain.", "pain"),
+    ],
+)
+def test_what_is_there_stays(read: Read, text: str, words: str) -> None:
+    assert _flags(read, text, words) == ""
+    assert read.one(text, words).codings
