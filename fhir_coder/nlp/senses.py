@@ -228,6 +228,8 @@ def _is_possible(
 ) -> bool:
     needs = _contextual().get((mention.key, type_))
     if type_ in PROBLEM_TYPES:
+        if place.text.startswith("-like", mention.end):  # "TIA-like event"
+            return False
         following = WORD.search(place.text, mention.end, mention.end + _NEXT_WORD)
         return not (following and following.group().lower() in _problem_blockers())
     if type_ in TEST_TYPES:

@@ -259,6 +259,10 @@ def test_no_change_is_no_finding_where_the_change_is_one(read: Read, text: str, 
         "Given pain medications. Pain control is adequate.",
         "Rubella immune. Immune to hepatitis B.",
         "The catheter was flushed.",
+        "There are smokers at home.",
+        "Multiple neuropathic medications.",
+        "Able to heel and toe walk.",
+        "TIA-like event three weeks ago.",
     ],
 )
 def test_what_is_tested_or_looked_for_is_not_there(coder: Coder, text: str) -> None:
