@@ -21,6 +21,14 @@ _ALLERGIC = re.compile(
 )
 _CLAUSE = re.compile(r"[.;\n]")
 _DENIED = re.compile(r"\b(?:no|not|denies|denied|without|never)\b[^.;\n]*$", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_WORD = re.compile(r"\S")
+# An allergen is an item of a list, or a part of one: not the "cats" of "she has two cats".
+_ITEM = re.compile(
+    r"(?:^|[,;.:\n•*/()\[\]–>-]|\b(?:and|or|to|of|all|some|raw|iv|severe|mild|known|possible|seasonal)\b)\s*$",
+    re.IGNORECASE,
+)
+_SECTION_LENGTH = 500  # characters: what follows a list of allergies without a title belongs to its section, too
 _CLAUSE_LENGTH = 120  # characters behind "allergic to"
 _BEFORE = 60  # characters in which a denial may stand
 
@@ -53,7 +61,8 @@ def _found(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
         first = max(begin, read)
         for phrase in _allergens().find_all(text[first:end]):
             start = first + phrase.start
-            if not _DENIED.search(text, max(begin, start - _BEFORE), start):
+            before = text[max(begin, start - _BEFORE) : start]
+            if _ITEM.search(before) and not _DENIED.search(before):
                 yield start, first + phrase.end
         read = max(read, end)
 
@@ -62,7 +71,10 @@ def _places(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]
     """Yield where allergens are listed: the sections of allergies, and what follows "allergic to"."""
     for section in sections:
         if section.category == "allergies":
-            yield section.body_start, section.end
+            limit = min(section.end, section.body_start + _SECTION_LENGTH)
+            first = _WORD.search(text, section.body_start, limit)
+            stop = _PARAGRAPH.search(text, first.start(), limit) if first else None
+            yield section.body_start, stop.start() if stop else limit
     for match in _ALLERGIC.finditer(text):
         stop = _CLAUSE.search(text, match.end(), match.end() + _CLAUSE_LENGTH)
         yield match.end(), stop.start() if stop else min(len(text), match.end() + _CLAUSE_LENGTH)

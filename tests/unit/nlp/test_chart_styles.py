@@ -182,6 +182,9 @@ def test_a_question_makes_no_pregnancy(read: Read, text: str, pregnant: bool) ->
         ),
         ("Allergies: no known food or drug allergies.", {}),
         ("Allergies: NKDA. Denies latex allergy.", {}),
+        ("Allergies: NKDA\nShe has two cats and drinks milk.", {}),
+        ("Allergies: latex\n\nShe lives with two cats.", {"latex": []}),
+        ("ALLERGIES:\n\nlatex\npeanuts\n", {"latex": [], "peanuts": []}),
         ("Diet: eats eggs and milk. Has two cats. CT with IV contrast.", {}),
     ],
 )
