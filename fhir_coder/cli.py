@@ -117,7 +117,10 @@ def serve(
     server: Annotated[str | None, typer.Option(help="Send coded resources to this FHIR server.")] = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Serve HTTP, MLLP and, where the settings switch it on, the line protocol, until stopped (Ctrl-C or SIGTERM)."""
+    """Serve HTTP, MLLP and, where the settings switch it on, the line protocol, until stopped (Ctrl-C or SIGTERM).
+
+    Example: fhir-coder serve --out coded --mllp-port 2575
+    """
     from fhir_coder.service.server import run
 
     run(Settings.load(settings_file, host=host, port=port, mllp_port=mllp_port, out=out, server=server))
@@ -128,7 +131,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the coded resources.")] = Path("build/demo"),
     settings_file: SettingsFile = None,
 ) -> None:
-    """Show the main job: start the service, send it two notes, show and write what it made of them, stop it."""
+    """Show the main job: start the service, send it two notes, show and write what it made of them, stop it.
+
+    Example: fhir-coder demo --out build/demo
+    """
     from fhir_coder.demo.run import run_demo
 
     run_demo(Settings.load(settings_file), out)

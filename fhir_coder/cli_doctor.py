@@ -35,6 +35,8 @@ def doctor(
     """Look at settings, data folder, releases, models, database, FHIR server, ports and certificates; change nothing.
 
     Exit status: 0 nothing keeps the program from its work (there may be warnings), 1 something does.
+
+    Example: fhir-coder doctor --server http://127.0.0.1:8080/fhir
     """
     findings = _findings(settings_file, server)
     if output is DoctorFormat.JSON:

@@ -35,7 +35,10 @@ def add(
 
 @keys.command("list")
 def show(settings_file: SettingsFile = None) -> None:
-    """List the keys by name, with what they may do and when they were made."""
+    """List the keys by name, with what they may do and when they were made.
+
+    Example: fhir-coder keys list
+    """
     from fhir_coder.service.access.api_keys import read_keys
 
     for key in read_keys(_file(settings_file)):
@@ -47,7 +50,10 @@ def remove(
     name: Annotated[str, typer.Argument(help="Whose key no longer lets anybody in; from the next request on.")],
     settings_file: SettingsFile = None,
 ) -> None:
-    """Remove a key."""
+    """Remove a key.
+
+    Example: fhir-coder keys remove interface-engine
+    """
     from fhir_coder.service.access.api_keys import remove_key
 
     remove_key(_file(settings_file), name)

@@ -23,7 +23,6 @@ queue = typer.Typer(
     no_args_is_help=True,
 )
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Such as in-12 or out-7: see 'queue status'.")]
 AllFailed = Annotated[bool, typer.Option("--all-failed", help="All that failed.")]
 
 
@@ -50,6 +49,8 @@ def status(
     Messages that were taken in wait (in-...), are coded, or failed. What came of them waits to be delivered (out-...),
     is sent, or failed. What failed was set aside: it is at fault itself, and is tried again by 'queue replay' only.
     Parts of a message (DSC) wait for those that are missing (part-...), however long they take to come.
+
+    Example: fhir-coder queue status
     """
     with _engine(settings_file) as engine:
         found, jobs = Backlog(engine).status(failed), job_counts(engine)
@@ -66,7 +67,10 @@ def show(
     output: Format = QueueFormat.TABLE,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Show one message, part of one, or Bundle: its state, attempts, times and, if it failed, why."""
+    """Show one message, part of one, or Bundle: its state, attempts, times and, if it failed, why.
+
+    Example: fhir-coder queue show in-12
+    """
     with _backlog(settings_file) as backlog:
         if payload:
             sys.stdout.buffer.write(backlog.payload(identifier))
@@ -84,7 +88,10 @@ def replay(
     all_failed: AllFailed = False,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Have what failed tried again, or what is done coded or sent once more (which creates nothing twice)."""
+    """Have what failed tried again, or what is done coded or sent once more (which creates nothing twice).
+
+    Example: fhir-coder queue replay --all-failed
+    """
     with _backlog(settings_file) as backlog:
         count = backlog.replay_failed() if _is_all(ids, all_failed) else backlog.replay(ids or [])
     complain(f"{count} will be tried again")
@@ -92,13 +99,15 @@ def replay(
 
 @queue.command()
 def discard(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Such as in-12 or out-7.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Such as in-12, out-7 or part-3.")] = None,
     all_failed: AllFailed = False,
     settings_file: SettingsFile = None,
 ) -> None:
     """Delete what failed or waits, such as parts whose rest will not come.
 
     A message that was discarded and is sent again is taken in anew.
+
+    Example: fhir-coder queue discard in-12 part-3
     """
     with _backlog(settings_file) as backlog:
         count = backlog.discard_failed() if _is_all(ids, all_failed) else backlog.discard(ids or [])
@@ -115,6 +124,8 @@ def purge(
     """Remove the content of what is coded and sent, and asynchronous calls that have expired.
 
     The service does so by itself. Parts that wait for others stay: see 'queue discard'.
+
+    Example: fhir-coder queue purge
     """
     settings = Settings.load(settings_file)
     with _engine(settings_file) as engine:

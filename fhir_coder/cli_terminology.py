@@ -58,7 +58,10 @@ def import_(
 
 @terminology.command("list")
 def list_(settings_file: SettingsFile = None) -> None:
-    """List the releases: those that come with the program, and those imported."""
+    """List the releases: those that come with the program, and those imported.
+
+    Example: fhir-coder terminology list
+    """
     from fhir_coder.prepare import installed
     from fhir_coder.report_terminology import release_table
 
@@ -67,7 +70,10 @@ def list_(settings_file: SettingsFile = None) -> None:
 
 @terminology.command()
 def info(settings_file: SettingsFile = None) -> None:
-    """Show exactly what is loaded: versions, counts, sources and their SHA-256, what was left out, vectors, disk."""
+    """Show exactly what is loaded: versions, counts, sources and their SHA-256, what was left out, vectors, disk.
+
+    Example: fhir-coder terminology info
+    """
     from fhir_coder.prepare import installed
     from fhir_coder.report_terminology import release_details
 
@@ -78,7 +84,10 @@ def info(settings_file: SettingsFile = None) -> None:
 
 @terminology.command()
 def activate(id_: Id, settings_file: SettingsFile = None) -> None:
-    """Use an imported release from now on, in place of the active one of its system."""
+    """Use an imported release from now on, in place of the active one of its system.
+
+    Example: fhir-coder terminology activate icd10cm-2026-04-01
+    """
     from fhir_coder.imports import activate as make_active
 
     complain(f"{make_active(Settings.load(settings_file), id_).id} is active; restart a running service to use it")
@@ -86,7 +95,10 @@ def activate(id_: Id, settings_file: SettingsFile = None) -> None:
 
 @terminology.command()
 def remove(id_: Id, settings_file: SettingsFile = None) -> None:
-    """Delete an imported release; the one imported before it, or the one of the program, takes its place."""
+    """Delete an imported release; the one imported before it, or the one of the program, takes its place.
+
+    Example: fhir-coder terminology remove icd10cm-2025-10-01
+    """
     from fhir_coder.imports import remove as delete
 
     successor = delete(Settings.load(settings_file), id_)
@@ -98,6 +110,8 @@ def vectors(settings_file: SettingsFile = None) -> None:
     """Make the vectors of the active releases, for the stage that compares meanings.
 
     Minutes per 100,000 names. Safe to interrupt: what is made is kept, and the next call goes on from there.
+
+    Example: fhir-coder terminology vectors
     """
     from fhir_coder.imports import make_vectors
 
@@ -106,7 +120,10 @@ def vectors(settings_file: SettingsFile = None) -> None:
 
 @terminology.command()
 def prepare(settings_file: SettingsFile = None) -> None:
-    """Make the terminology ready for use: what comes with the program is stored and indexed, if it is not yet."""
+    """Make the terminology ready for use: what comes with the program is stored and indexed, if it is not yet.
+
+    Example: fhir-coder terminology prepare
+    """
     from fhir_coder.prepare import prepare as make_ready
     from fhir_coder.prepare import terminology_root
 
