@@ -20,7 +20,7 @@ class Gate:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, name: str = "the server") -> None:
         """`clock` gives seconds; `name` is what is asked."""
-        self._clock = clock
+        self.clock = clock
         self._name = name
         self._lock = Lock()
         self._failures = 0  # in a row
@@ -37,7 +37,7 @@ class Gate:
         """Return 0 when the server may be asked now (`leave` must follow), else the seconds to wait."""
         with self._lock:
             if self._failures >= _CLOSES_AFTER:
-                wait = self._opens - self._clock()
+                wait = self._opens - self.clock()
                 if wait > 0:
                     return min(wait, 1.0)  # a success elsewhere may open it before
                 if self._inside:
@@ -67,7 +67,7 @@ class Gate:
             beyond = self._failures - _CLOSES_AFTER
             if beyond >= 0:
                 pause = min(_FIRST_PAUSE * 2 ** min(beyond, 10), _LONGEST_PAUSE)
-                self._opens = self._clock() + max(pause, retry_after or 0.0)
+                self._opens = self.clock() + max(pause, retry_after or 0.0)
                 if beyond == 0:
                     _log.warning("%s is away; one delivery at a time asks for it", self._name)
             return self._failures == 1

@@ -54,7 +54,7 @@ class Sending:
         self._deliver = deliver
         self._gate = gate
         self._audits_of = audits_of
-        self._audit_gate = Gate(name="the log of AuditEvents")
+        self._audit_gate = Gate(gate.clock, "the log of AuditEvents")
         self._note_taken = datetime.min  # when the server last took something else than an AuditEvent
 
     def step(self) -> float | None:

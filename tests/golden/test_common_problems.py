@@ -1,4 +1,8 @@
-"""The problems that notes name most, as clinicians write them, and the ICD-10-CM code that a coder gives to each."""
+"""The problems that notes name most, as clinicians write them, and the ICD-10-CM code of each.
+
+The list keeps what is right from going wrong. It is no measure: it was written beside the code, and leaves out what the
+code does not reach.
+"""
 
 from __future__ import annotations
 

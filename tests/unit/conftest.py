@@ -1,4 +1,4 @@
-"""Small releases of hand-written facts."""
+"""Small releases of hand-written facts, and the time of the queues."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ import pytest
 from fhir_coder.terminology.importer import store as write
 from fhir_coder.terminology.release import Fact, Import, Release, ReleaseKind
 from fhir_coder.terminology.stored_release import StoredRelease
+from tests.unit.clock import Clock
 
 Make = Callable[..., StoredRelease]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the queues, which stands still until the test moves it on."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from fhir_coder.delivery.outbox import Outbox, read_dispatch, write_dispatch
 from fhir_coder.delivery.sending import Sending
 from fhir_coder.errors import DeliveryError, TransientDeliveryError
 from fhir_coder.settings import Settings
+from tests.unit.clock import Clock
 from tests.unit.delivery.documents import Office, note
 
 SERVER = "https://fhir.example.org/fhir"
@@ -31,7 +32,7 @@ def reading(act: str = "r1", server: str = SERVER) -> Dispatch:
     return audit_of_reading(server, act, ["DocumentReference/7"], patient="Patient/1")
 
 
-def run(outbox: Outbox, failing: dict[str, Exception], steps: int = 12) -> list[str]:
+def run(outbox: Outbox, failing: dict[str, Exception], clock: Clock, steps: int = 12) -> list[str]:
     """Send without pauses, and return what was tried."""
     tried: list[str] = []
 
@@ -41,7 +42,7 @@ def run(outbox: Outbox, failing: dict[str, Exception], steps: int = 12) -> list[
         if kind in failing:
             raise failing[kind]
 
-    sending = Sending(outbox, deliver, Gate())
+    sending = Sending(outbox, deliver, Gate(clock))
     for _ in range(steps):
         sending.step()
         with outbox.queue.engine.begin() as connection:
@@ -49,23 +50,23 @@ def run(outbox: Outbox, failing: dict[str, Exception], steps: int = 12) -> list[
     return tried
 
 
-def test_an_event_waits_for_no_note_and_no_note_for_it(outbox: Outbox) -> None:
+def test_an_event_waits_for_no_note_and_no_note_for_it(outbox: Outbox, clock: Clock) -> None:
     outbox.store([reading(), Dispatch(bundle={}), Dispatch(bundle={})], "patient")
-    tried = run(outbox, {"audit": TransientDeliveryError("busy")})
+    tried = run(outbox, {"audit": TransientDeliveryError("busy")}, clock)
     # Three failures in a row, and it is asked for after pauses only.
     assert tried.count("note") == 2
     assert tried.count("audit") == 3
     assert outbox.counts() == {"waiting": 1, "sent": 2, "failed": 0}
 
 
-def test_a_refused_event_is_set_aside_and_may_be_replayed(outbox: Outbox) -> None:
+def test_a_refused_event_is_set_aside_and_may_be_replayed(outbox: Outbox, clock: Clock) -> None:
     outbox.store([reading(), Dispatch(bundle={})], "patient")
-    run(outbox, {"audit": DeliveryError("the FHIR server answered 422")})
+    run(outbox, {"audit": DeliveryError("the FHIR server answered 422")}, clock)
     backlog = Backlog(outbox.queue.engine)
     (failed,) = backlog.status(5).failed
     assert (failed.kind, failed.reason) == ("audit", "DeliveryError: the FHIR server answered 422")
     assert backlog.replay_failed() == 1
-    run(outbox, {})
+    run(outbox, {}, clock)
     assert outbox.counts() == {"waiting": 0, "sent": 2, "failed": 0}
     assert purge(outbox.queue.engine, 0) == 2
     assert [backlog.entry(each).kind for each in ("out-1", "out-2")] == ["audit", "bundle"]

@@ -26,6 +26,7 @@ from fhir_coder.service.subscriptions import Notified
 from fhir_coder.settings import Settings
 from fhir_coder.upstream.notification import Named
 from fhir_coder.upstream.progress import Progress
+from tests.unit.clock import Clock
 from tests.unit.service.conftest import TinyCoder
 from tests.unit.upstream.fake_server import BASE, FakeServer
 
@@ -73,11 +74,6 @@ class Service:
         while self._coding.step() is not None:
             pass
         return self.inbox.counts()
-
-    def hasten(self) -> None:
-        """Let what waits for its time be taken at once."""
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE inbox SET not_before = NULL")
 
     def documents(self) -> dict[str, int]:
         """Return how many documents had each outcome."""
@@ -224,12 +220,12 @@ def test_what_is_read_counts_and_not_what_is_sent(service: Service) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_document_that_never_was_is_set_aside_after_some_looks(service: Service, status: int) -> None:
+def test_a_document_that_never_was_is_set_aside_after_some_looks(service: Service, clock: Clock, status: int) -> None:
     service.server.answers = [lambda _: httpx2.Response(status)]
     service.client.post(URL, json=note())
     for _ in range(3):
         assert service.work()["waiting"] == 1  # it may not be shown yet
-        service.hasten()
+        clock.advance(60)
     assert service.work() == {"waiting": 0, "coded": 0, "failed": 1}
     service.server.answers = []
     service.server.add(note())
