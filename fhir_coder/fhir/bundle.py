@@ -21,6 +21,7 @@ from fhir_coder.fhir.medication_statement import medication_statement, with_reas
 from fhir_coder.fhir.observation import observation
 from fhir_coder.fhir.provenance import provenance
 from fhir_coder.fhir.reasons import reasons, treated
+from fhir_coder.fhir.smoking_status import is_status_alone, smoking_status, states_smoking
 from fhir_coder.model import CodedNote, Note
 
 _RESOURCES: Mapping[Kind, Callable[[Fact, Source], Json]] = {
@@ -66,11 +67,19 @@ def _derived(coded: CodedNote, note: Note, source: Source) -> list[Json]:
     known = sorted(facts(coded.entities, note.text), key=lambda fact: fact.kind == "MedicationStatement")
     found = [(fact.identity(source.identity), fact) for fact in known]
     conditions = {
-        span: full_url(identity) for identity, fact in found if fact.kind == "Condition" for span in fact.spans
+        span: full_url(identity)
+        for identity, fact in found
+        if fact.kind == "Condition" and not is_status_alone(fact)
+        for span in fact.spans
     }
     treats = treated(coded.relations)
     entries: list[Json] = []
     for identity, fact in found:
+        if states_smoking(fact):
+            status = digest(source.identity, "smoking status", identity)
+            entries.append(_entry(smoking_status(fact, source, status), status))
+        if is_status_alone(fact):
+            continue
         resource = _RESOURCES[fact.kind](fact, source)
         if fact.kind == "MedicationStatement":
             resource = with_reasons(resource, *reasons(fact, treats, conditions))

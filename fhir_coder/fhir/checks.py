@@ -29,6 +29,7 @@ from fhir_coder.fhir.data_types import broken_invariants
 from fhir_coder.fhir.elements import ASSERTION, CANDIDATE, DERIVATION, US_CORE
 from fhir_coder.fhir.identity import IDENTIFIER_SYSTEM
 from fhir_coder.fhir.profile_rules import broken_rules, elements
+from fhir_coder.fhir.smoking_status import SMOKING_STATUS
 from fhir_coder.model import UCUM
 from fhir_coder.tables import read_table, split
 
@@ -280,7 +281,7 @@ def _codings(resource: Json) -> Iterator[Problem]:
         concepts += [("component.code", each.get("code", {})) for each in resource.get("component", ())]
     if resource_type == "FamilyMemberHistory":
         concepts += [("condition.code", each.get("code", {})) for each in resource.get("condition", ())]
-    # Of a code that somebody else stated (a diagnosis of an HL7 v2 message), the release is seldom known.
+    # Of a code that somebody else stated (a diagnosis of an HL7 v2 message, a profile), the release is seldom known.
     is_ours = any(each.get("system") == IDENTIFIER_SYSTEM for each in resource.get("identifier", ()))
     required = _CODING if is_ours else _STATED
     for element, concept in concepts:
@@ -288,7 +289,8 @@ def _codings(resource: Json) -> Iterator[Problem]:
         if "text" not in concept and "coding" not in concept:
             yield element, "has neither codings nor text"
         for coding in concept.get("coding", ()):
-            for missing in (name for name in required if not coding.get(name)):
+            known = _STATED if coding.get("code") == SMOKING_STATUS else required
+            for missing in (name for name in known if not coding.get(name)):
                 yield f"{element}.coding.{missing}", "is missing"
 
 

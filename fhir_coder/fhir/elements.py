@@ -28,6 +28,8 @@ OURS = "http://fhir-coder.org/fhir/StructureDefinition/"
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 IPS = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
 
+OBSERVATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+
 _INTERNATIONAL = "http://snomed.info/sct/900000000000207008"  # the International Edition, in any version
 
 # The text may be inline or behind a url, hence the attachment and not its `data`.

@@ -67,7 +67,7 @@ def _deceased(given: Mapping[str, Any]) -> Json:
 
 @cache
 def _relationships() -> dict[str, tuple[str, str]]:
-    rows = read_table("family_relationships.csv", ("code", "display", "names"))
+    rows = read_table("family_relationships.csv", ("code", "display", "sex", "names"))
     return {
         name.casefold(): (row["code"], row["display"])
         for row in rows

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from fhir_coder.fhir.elements import (
+    OBSERVATION_CATEGORY,
     OURS,
     US_CORE,
     Json,
@@ -26,7 +27,6 @@ from fhir_coder.fhir.times import observed
 from fhir_coder.model import LOINC, Entity, EntityType
 from fhir_coder.tables import read_table
 
-_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 _CATEGORIES = {
     "activity": "Activity",
@@ -71,7 +71,7 @@ def observation(fact: Fact, source: Source) -> Json:
         "extension": provenance_extensions(source, entity.assertion, fact.spans),
         "identifier": identifier(fact.identity(source.identity)),
         "status": "preliminary" if source.preliminary or fact.status == "possible" else "final",
-        "category": [fixed(_CATEGORY, _category(entity), _CATEGORIES[_category(entity)])],
+        "category": [fixed(OBSERVATION_CATEGORY, _category(entity), _CATEGORIES[_category(entity)])],
         "code": code,
         "subject": subject(source),
         **encounter(source),

@@ -12,7 +12,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.metadata import distribution
 from itertools import product
 from pathlib import Path
@@ -24,6 +23,7 @@ import re2
 from fhir_coder.errors import TableError
 from fhir_coder.model import PROBLEM_TYPES, Assertion, Certainty, Cue, EntityType, Experiencer, Temporality
 from fhir_coder.nlp.light_spacy import Doc, PhraseMatcher, spacy
+from fhir_coder.nlp.relatives import back_at_patient, last_relative
 from fhir_coder.nlp.sentences import ITEM_MARK
 from fhir_coder.tables import read_table, split
 
@@ -39,9 +39,7 @@ _FINAL = ("NEGATED_EXISTENCE", "POSSIBLE_EXISTENCE", "HISTORICAL")
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
 # What a past history says is over; a device that was placed is still there.
 _PASSING = PROBLEM_TYPES | {EntityType.PROCEDURE}
-_WORD = re.compile(r"[a-z]+")
 _OPENING, _CLOSING = frozenset("(["), frozenset(")]")
-_LONGEST_RELATIVE = 3  # words: "maternal great aunt"
 _ITEM = re.compile(rf"(?<=\n)[ \t]*{ITEM_MARK}")
 _SPACE = re.compile(r"[^\S\t]")
 _BLANKS = re.compile(r"\s+")
@@ -132,15 +130,23 @@ class Assertions:
         tokens = _Tokens(self._nlp, plain)
         cues = self._cues(tokens, plain)
         _set_reach(cues, len(tokens), tokens.bracket_ends())
+        has_family = any(cue.rule.category == "FAMILY" for cue in cues)
         asserted = []
         for target in targets:
             first, last = tokens.span(target.start - begin, target.end - begin)
-            heard = [cue for cue in cues if cue.speaks_of(first, last, target.type)]
+            before = plain[: target.start - begin]
+            back = back_at_patient(before) if has_family or target.section == "family_history" else 0
+            heard = [
+                cue
+                for cue in cues
+                if cue.speaks_of(first, last, target.type)
+                and not (cue.rule.category == "FAMILY" and tokens.characters(cue.start, cue.end)[0] < back)
+            ]
             categories = {cue.rule.category for cue in heard}
-            said = _by_cues(categories, plain[: target.start - begin], plain, target.chronic)
+            said = _by_cues(categories, before, plain, target.chronic)
             places = [(cue.rule.category, *tokens.characters(cue.start, cue.end)) for cue in heard]
             told = tuple(Cue(category=name, start=begin + start, end=begin + end) for name, start, end in places)
-            asserted.append(replace(_by_section(said, target), cues=told))
+            asserted.append(replace(_by_section(said, target, is_back=back > 0), cues=told))
         return asserted
 
     def _cues(self, tokens: _Tokens, text: str) -> list[_Cue]:
@@ -333,19 +339,24 @@ def _by_cues(categories: set[str], before: str, sentence: str, chronic: bool) ->
             temporality=temporality,
             experiencer=experiencer,
         ),
-        relative=(_relative(before) or _relative(sentence)) if experiencer == "family" else None,
+        relative=_relative(before, sentence) if experiencer == "family" else None,
         allergy="ALLERGY" in categories,
     )
 
 
-def _by_section(asserted: Asserted, target: Target) -> Asserted:
+def _relative(before: str, sentence: str) -> str | None:
+    found = last_relative(before) or last_relative(sentence)
+    return found.display if found else None
+
+
+def _by_section(asserted: Asserted, target: Target, *, is_back: bool) -> Asserted:
     """Add what the section says: family history is the family's, past history is past, a differential possible.
 
     A chronic disease that is listed in the past medical history, without a word that puts it in the past, is a
     disease the patient has: "PMH: hypertension" does not mean that it is over.
     """
     assertion = asserted.assertion
-    if target.section == "family_history" and target.type in PROBLEM_TYPES:
+    if target.section == "family_history" and target.type in PROBLEM_TYPES and not is_back:
         assertion = replace(assertion, experiencer="family")
     if target.section in _HISTORICAL_SECTIONS and target.type in _PASSING and not target.chronic:
         assertion = replace(assertion, temporality="historical")
@@ -360,24 +371,6 @@ def _by_section(asserted: Asserted, target: Target) -> Asserted:
     if target.section == "instructions" and target.type is EntityType.SYMPTOM and assertion.certainty == "certain":
         assertion = replace(assertion, certainty="hypothetical")
     return replace(asserted, assertion=assertion, allergy=asserted.allergy or target.section == "allergies")
-
-
-def _relative(text: str) -> str | None:
-    """Return the relative that a text names last, or None: "father with stones; mother had" speaks of the mother."""
-    relatives = _relatives()
-    words = _WORD.findall(text.lower())
-    for end in range(len(words), 0, -1):
-        for length in range(_LONGEST_RELATIVE, 0, -1):
-            found = relatives.get(" ".join(words[max(0, end - length) : end]))
-            if found:
-                return found
-    return None
-
-
-@cache
-def _relatives() -> dict[str, str]:
-    rows = read_table("family_relationships.csv", ("code", "display", "names"))
-    return {name.lower(): row["display"] for row in rows for name in (row["display"], *split(row["names"]))}
 
 
 def _own_rules() -> list[_Rule]:

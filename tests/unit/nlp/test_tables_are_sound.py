@@ -95,7 +95,7 @@ def test_contextual_names_have_known_types(type_: str) -> None:
 
 def test_relatives_have_one_code() -> None:
     seen: dict[str, str] = {}
-    for row in read_table("family_relationships.csv", ("code", "display", "names")):
+    for row in read_table("family_relationships.csv", ("code", "display", "sex", "names")):
         for name in {row["display"], *split(row["names"])}:
             assert seen.setdefault(name.lower(), row["code"]) == row["code"], name
 
