@@ -9,18 +9,17 @@ what else the text could have been.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from fhir_coder.errors import TableError
 from fhir_coder.linking.english import is_adjective_of, is_english
 from fhir_coder.linking.spelling import Near, Spelling, fold
 from fhir_coder.model import RXNORM
-from fhir_coder.tables import read_table, split
 from fhir_coder.terminology.common_words import common_words
 from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise_word
+from fhir_coder.terminology.shortened_words import shortened_words
 
 _LONGEST = 200  # characters of a text; longer ones are no names
 _MOST_WORDS = 12
@@ -52,18 +51,6 @@ class _Way(NamedTuple):
     distance: float
 
 
-@cache
-def _shortened() -> Mapping[str, tuple[str, ...]]:
-    """Return what shortened words stand for (`mappings/shortened_words.csv`). Raises `TableError`."""
-    found: dict[str, tuple[str, ...]] = {}
-    for row in read_table("shortened_words.csv", ("shortened", "words")):
-        words = split(row["words"])
-        if not words or row["shortened"] != fold(row["shortened"]) or row["shortened"] in found:
-            raise TableError(f"mappings/shortened_words.csv: {row['shortened']!r} stands there twice, or for nothing")
-        found[row["shortened"]] = words
-    return found
-
-
 class Wordings:
     """Finds other wordings with the words of a store's releases."""
 
@@ -91,7 +78,7 @@ class Wordings:
     def _ways(self, word: str, words: Sequence[str], systems: tuple[str, ...]) -> list[_Way]:
         """Return what a word of the text may stand for, itself included where it may be right, the nearest first."""
         folded = fold(word)
-        written_out = [_Way(long, _SHORTENED) for long in _shortened().get(folded, ())]
+        written_out = [_Way(long, _SHORTENED) for long in shortened_words().get(folded, ())]
         if self._is_word(word) or not folded.isalpha() or (is_abbreviation(word) and not _is_shouted(words)):
             return [_Way(word, 0), *written_out, *self._mistaken(word, words, systems)]
         if written_out:

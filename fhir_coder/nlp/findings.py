@@ -96,6 +96,7 @@ _BEFORE_SITE = re2.compile(
 )
 _SIDES = {"l": "left", "lt": "left", "left": "left", "left-sided": "left", "r": "right", "rt": "right"}
 _SIDES |= {"right": "right", "right-sided": "right", "bilateral": "bilateral", "both": "bilateral"}
+_LETTER = re.compile(r"(?<![\w/.,'-])(?<!\d )([LR]) $")  # and no litres: "on 2 L"
 _SIDED_NAMES = re.compile(r"[RL](?:[UL][QEL]|IJ)$")  # RUQ, LLE: the name holds the side
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*|[^\sA-Za-z]")
@@ -169,6 +170,16 @@ def read_findings(text: str, targets: Sequence[Target]) -> None:
         _before(text, word, targets, bisect_right(starts, word.start))
     for word in words:
         _behind(text, word, targets, bisect_right(starts, word.start) - 1)
+    for target in targets:
+        if target.is_described and not target.is_device and (side := _lettered(text, target)):
+            target.found.setdefault("laterality", side)
+
+
+def _lettered(text: str, target: Target) -> str:
+    """Return the side that a capital before the problem says, or begins it with: "L frozen shoulder"; else nothing."""
+    begin = max(target.sentence[0], target.begins - len("on 2 L "))
+    match = _LETTER.search(text[begin : target.begins]) or _LETTER.match(text[target.start : target.start + 2])
+    return _SIDES[match[1].lower()] if match else ""
 
 
 def _words(text: str) -> list[_Word]:

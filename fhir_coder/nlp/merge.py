@@ -43,7 +43,7 @@ _LONGEST_NUMBER = 12
 # "atorvastatin 80", "macrobid x7d"
 _DOSE = re2.compile(r"(?i)^\s+(?:\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?|x\s?\d+\s?(?:d|days?|wks?|weeks?|doses?)?)\s*$")
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
-_SIDE = re2.compile(r"(?i)\b(?:(?:the|her|his)\s+)?(?:right|left|bilateral|both)\b")
+_SIDE = re2.compile(r"\b(?i:(?:the|her|his)\s+)?(?:(?i:right|left|bilateral|bilat|both|rt|lt)|R|L)\b")
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
 _JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
 _LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
@@ -224,9 +224,11 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
     "Acute bacterial endocarditis" is an endocarditis, and so is "endocarditis of the mitral valve"; a
     "hypertension-like symptom" is no hypertension.
     """
-    key = normalise(text[span.start : span.end])
+    words = text[span.start : span.end]
+    key = normalise(words)
     names = tuple(name for name in store.names(key) if name.concept.type in kindred(span.type))
-    if not names and (plain := _SIDE.sub(" ", text[span.start : span.end])) != text[span.start : span.end]:
+    plain = _SIDE.sub(" ", words).strip() if not names and span.type in PROBLEM_TYPES else words
+    if plain != words:
         sided = tuple(name for name in store.names(normalise(plain)) if name.concept.type in kindred(span.type))
         if sided:  # "laceration of the right hand"
             return Mention(span.start, span.end, normalise(plain), sided, span.type, head=plain)
@@ -237,4 +239,6 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
             if mention.start >= span.start and is_head and fitting and mention.key not in _not_heads():
                 head = text[mention.start : mention.end]
                 return Mention(span.start, span.end, mention.key, fitting, span.type, head=head)
-    return Mention(span.start, span.end, key, names, span.type, None if names else span.score)
+    # "R hip fx" is no name, and its words may be put right without the side.
+    without_side = plain if plain and plain != words else None
+    return Mention(span.start, span.end, key, names, span.type, None if names else span.score, head=without_side)

@@ -22,6 +22,7 @@ from fhir_coder.nlp.recogniser import Recogniser
 from fhir_coder.nlp.sections import SectionFinder, find_sections
 from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose, is_never_coded
 from fhir_coder.nlp.sentences import split_sentences
+from fhir_coder.nlp.shortened import with_shortened
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _DESCRIBED = PROBLEM_TYPES | {EntityType.DEVICE}
@@ -81,7 +82,8 @@ class Reader:
             named = [Named(mention, sense) for mention, _, sense in chosen]
             mentions = merge(text, named, self._recogniser.read(text), self._store)
             mentions = with_definitions(text, mentions, self._store)
-        chosen = self._senses(text, with_allergens(text, mentions, sections), sentences, finder)
+        mentions = with_shortened(text, with_allergens(text, mentions, sections), self._store)
+        chosen = self._senses(text, mentions, sentences, finder)
         chosen = _described(text, chosen)
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):

@@ -121,8 +121,8 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
     surface = place.text[mention.start : mention.end]
     listed = abbreviations().get(surface) if mention.head is None else None
-    if listed is None and not mention.names:  # `cp` in a note without capitals
-        listed = abbreviations().get(surface.upper())
+    if listed is None and not mention.names:  # `cp` in a note without capitals, "Bipolar d/o" at the head of a line
+        listed = abbreviations().get(surface.upper()) or abbreviations().get(surface[:1].lower() + surface[1:])
     if mention.type is EntityType.ANATOMY and not mention.names:
         # What is only similar to a part of the body is another one, and is not worth the search.
         return Sense(mention.type, (), {}, "a part of the body is coded by its name only, and this is none")

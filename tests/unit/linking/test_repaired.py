@@ -10,10 +10,10 @@ import pytest
 from fhir_coder import tables
 from fhir_coder.coding.thresholds import thresholds
 from fhir_coder.errors import TableError
-from fhir_coder.linking import wording
 from fhir_coder.linking.linker import Query
 from fhir_coder.model import ICD10CM, RXNORM, SNOMED
 from fhir_coder.pipeline import Coder
+from fhir_coder.terminology.shortened_words import shortened_words
 
 LEAST = thresholds()
 PROBLEMS = {
@@ -197,4 +197,4 @@ def test_a_faulty_table_of_shortened_words(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "shortened_words.csv").write_text("shortened,words\n" + rows)
     monkeypatch.setattr(tables, "folder", lambda _: tmp_path)
     with pytest.raises(TableError, match="shortened_words"):
-        wording._shortened.__wrapped__()
+        shortened_words.__wrapped__()
