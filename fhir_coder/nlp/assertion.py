@@ -150,18 +150,26 @@ class Assertions:
         return asserted
 
     def _cues(self, tokens: _Tokens, text: str) -> list[_Cue]:
-        """Return the cues of a sentence in order: of those that overlap the longest, of equally long ones our own."""
+        """Return the cues of a sentence in order: of those that overlap the longest, of equally long ones our own.
+
+        The same words may be cues for several types of entities, each with a reach of its own.
+        """
         names = self._nlp.vocab.strings
         found = [(start - end, -int(names[name]), start, end) for name, start, end in self._phrases(tokens.doc)]
         for rank, start, end in self._patterns.find(text):
             first, last = tokens.span(start, end)
             found.append((first - last, -rank, first, last))
         taken: set[int] = set()
+        types: dict[tuple[int, int], frozenset[str]] = {}  # that the cues of these words speak of
         cues = []
         for _, order, start, end in sorted(found):
-            if start < end and taken.isdisjoint(range(start, end)):
+            rule = self._rules[-order]
+            others = types.get((start, end), frozenset())
+            is_of_others = bool(others and rule.types) and others.isdisjoint(rule.types or ())
+            if start < end and (taken.isdisjoint(range(start, end)) or is_of_others):
                 taken.update(range(start, end))
-                cues.append(_Cue(self._rules[-order], start, end))
+                types[start, end] = others | (rule.types or frozenset())
+                cues.append(_Cue(rule, start, end))
         return sorted(cues, key=lambda cue: cue.start)
 
 

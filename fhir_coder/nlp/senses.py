@@ -204,6 +204,10 @@ def _by_type(
     types = {EntityType(name.concept.type) for name in names if name.concept.type} or (
         {expected} if expected else set()
     )
+    if EntityType.MEDICATION in types and _is_followed_by(_medication_blockers(), mention, place):
+        types -= {EntityType.MEDICATION}
+        if not types:
+            return None
     dosage = _dosage(mention, place) if EntityType.MEDICATION in types else {}
     impossible = {type_ for type_ in types if not _is_possible(type_, mention, place, measurement, dosage)}
     if mention.type is EntityType.MEDICATION and mention.type in impossible:
@@ -230,8 +234,7 @@ def _is_possible(
     if type_ in PROBLEM_TYPES:
         if place.text.startswith("-like", mention.end):  # "TIA-like event"
             return False
-        following = WORD.search(place.text, mention.end, mention.end + _NEXT_WORD)
-        return not (following and following.group().lower() in _problem_blockers())
+        return not _is_followed_by(_problem_blockers(), mention, place)
     if type_ in TEST_TYPES:
         if measurement:
             return True
@@ -243,6 +246,14 @@ def _is_possible(
     if type_ is EntityType.MEDICATION and needs:
         return is_taken(dosage) or place.section in _MEDICATION_SECTIONS
     return True
+
+
+def _is_followed_by(words: frozenset[str], mention: Mention, place: Place) -> bool:
+    following = WORD.search(place.text, mention.end, mention.end + _NEXT_WORD)
+    if following is None or following.group().lower() not in words:
+        return False
+    between = place.text[mention.end : following.start()].strip(" \t-/'s")
+    return not between or (between == "\n" and following.group().islower())  # a line that was wrapped
 
 
 def _decide(
@@ -314,6 +325,12 @@ def _before(mention: Mention, place: Place) -> str:
 def _problem_blockers() -> frozenset[str]:
     """Return the words that make a problem's name something else: "influenza vaccine", "fall precautions"."""
     return frozenset(row["word"] for row in read_table("problem_blockers.csv", ("word",)))
+
+
+@cache
+def _medication_blockers() -> frozenset[str]:
+    """Return the words that make a medication's name something else: "dobutamine stress test", "Lasix renogram"."""
+    return frozenset(row["word"] for row in read_table("medication_blockers.csv", ("word",)))
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_coder.model import ICD10CM, LOINC, SNOMED
+from tests.conftest import Read
 
 Case = tuple[str, str, str, str]
 
@@ -95,3 +96,38 @@ def test_an_expansion_without_a_concept_is_not_linked_by_its_letters(read: Any) 
     entity = read.one("Right CVA tenderness on exam.", "CVA")
     assert entity.type == "anatomy"
     assert not entity.codings
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Dobutamine stress echo today.", False),
+        ("Lasix renogram ordered.", False),
+        ("Aspirin challenge planned.", False),
+        ("Started dobutamine. Stress test tomorrow.", True),
+        ("She takes aspirin; tolerance is good.", True),
+    ],
+)
+def test_a_drug_that_is_part_of_a_test_is_not_taken(read: Read, text: str, found: bool) -> None:
+    assert any(entity.type == "medication" for entity in read.note(text).entities) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("Pneumonia vaccine.", False), ("Pneumonia. Vaccine given.", True), ("Pneumonia\nvaccine.", False)],
+)
+def test_what_follows_behind_a_stop_is_another_matter(read: Read, text: str, found: bool) -> None:
+    assert ("Pneumonia" in read.texts(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "historical"),
+    [
+        ("He is s/p vancomycin.", ["vancomycin"]),
+        ("s/p IV ceftriaxone, then cephalexin.", ["ceftriaxone"]),
+        ("s/p CABG on aspirin.", ["CABG"]),
+        ("s/p CABG, ASA and Plavix.", ["CABG"]),
+    ],
+)
+def test_a_drug_right_behind_status_post_is_over(read: Read, text: str, historical: list[str]) -> None:
+    assert [e.text for e in read.note(text).entities if e.assertion.temporality == "historical"] == historical
