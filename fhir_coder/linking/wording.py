@@ -78,7 +78,8 @@ class Wordings:
     def _ways(self, word: str, words: Sequence[str], systems: tuple[str, ...]) -> list[_Way]:
         """Return what a word of the text may stand for, itself included where it may be right, the nearest first."""
         folded = fold(word)
-        written_out = [_Way(long, _SHORTENED) for long in shortened_words().get(folded, ())]
+        shortened = shortened_words().get(folded)
+        written_out = [_Way(long, _SHORTENED) for long in shortened.words] if shortened else []
         if self._is_word(word) or not folded.isalpha() or (is_abbreviation(word) and not _is_shouted(words)):
             return [_Way(word, 0), *written_out, *self._mistaken(word, words, systems)]
         if written_out:

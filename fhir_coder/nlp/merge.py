@@ -227,7 +227,7 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
     words = text[span.start : span.end]
     key = normalise(words)
     names = tuple(name for name in store.names(key) if name.concept.type in kindred(span.type))
-    plain = _SIDE.sub(" ", words).strip() if not names and span.type in PROBLEM_TYPES else words
+    plain = words if names else _SIDE.sub(" ", words).strip()
     if plain != words:
         sided = tuple(name for name in store.names(normalise(plain)) if name.concept.type in kindred(span.type))
         if sided:  # "laceration of the right hand"
@@ -240,5 +240,5 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
                 head = text[mention.start : mention.end]
                 return Mention(span.start, span.end, mention.key, fitting, span.type, head=head)
     # "R hip fx" is no name, and its words may be put right without the side.
-    without_side = plain if plain and plain != words else None
+    without_side = plain if plain and plain != words and span.type in PROBLEM_TYPES else None
     return Mention(span.start, span.end, key, names, span.type, None if names else span.score, head=without_side)

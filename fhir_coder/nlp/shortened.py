@@ -38,8 +38,9 @@ def _longer(text: str, mention: Mention, store: ConceptStore) -> Mention | None:
     word = _WORD_BEFORE.search(text[max(0, begin - _LONGEST - 2) : begin])
     if word is None or is_abbreviation(word[1]):
         return None
+    shortened = shortened_words().get(word[1].casefold())
     found = []
-    for long in shortened_words().get(word[1].casefold(), ()):
+    for long in shortened.words if shortened and shortened.leads else ():
         head = f"{long} {name}"
         key = normalise(head)
         if names := tuple(each for each in store.names(key) if each.concept.type in kinds):

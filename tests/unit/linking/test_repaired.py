@@ -192,9 +192,9 @@ def test_the_best_does_not_depend_on_how_many_are_wanted(linker: Any) -> None:
         assert over.lookup(text, SNOMED, 1) == over.lookup(text, SNOMED, 20)[:1]
 
 
-@pytest.mark.parametrize("rows", ["fx,\n", "fx,fracture\nfx,effects\n", "Fx,fracture\n"])
+@pytest.mark.parametrize("rows", ["fx,,no\n", "fx,fracture,no\nfx,effects,no\n", "Fx,fracture,no\n", "fx,fracture,\n"])
 def test_a_faulty_table_of_shortened_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str) -> None:
-    (tmp_path / "shortened_words.csv").write_text("shortened,words\n" + rows)
+    (tmp_path / "shortened_words.csv").write_text("shortened,words,leads\n" + rows)
     monkeypatch.setattr(tables, "folder", lambda _: tmp_path)
     with pytest.raises(TableError, match="shortened_words"):
         shortened_words.__wrapped__()

@@ -55,3 +55,7 @@ def test_side_in_a_letter(read: Read, text: str, code: str) -> None:
 @pytest.mark.parametrize("text", ["On 2 L hypoxia resolved.", "Vitamin L deficiency.", "Grade 3/L injury."])
 def test_no_side(read: Read, text: str) -> None:
     assert all("laterality" not in entity.attributes for entity in read.note(text).entities if entity.text != "L")
+
+
+def test_post_is_no_posterior(read: Read) -> None:
+    assert [entity.text for entity in read.note("Status post MI.").entities] == ["MI"]
