@@ -5,7 +5,7 @@
     base     codes that change: I10, E11.9
     with     what else the patient must have; groups joined by + must all be met
     words    where not empty: the words of the other problem (neuropathy is G62.9, and so is polyneuropathy)
-    result   the code that the base becomes; ".22" is below the base's category
+    result   the code that the base becomes; ".22" is below the base's category, ".*" the other problem's code there
     partner  same: the other problem's code gives way to the result, too; empty: it is written beside it;
              beside: the base's own code is written beside the result, too; "beside same" does both
     link     presumed: the classification links them, unless the note says that they are unrelated;
@@ -30,6 +30,7 @@ from fhir_coder.tables import read_table, split
 _FAR = 60  # characters between two problems that a word links, or beside one that it does not
 _NEAR = 5  # problems before and behind one that a word may link to it
 _PARTNERS = frozenset({"", "same", "beside", "beside same"})
+_PARTNERS_OWN = ".*"
 _BREAK = re.compile(r"[.;\n]")
 
 
@@ -63,7 +64,9 @@ class _Row:
     is_presumed: bool
     source: str
 
-    def code(self, base: str) -> str:
+    def code(self, base: str, partner: str) -> str:
+        if self.result == _PARTNERS_OWN:
+            return base[:CATEGORY] + partner[CATEGORY:]
         return base[:CATEGORY] + self.result if self.result.startswith(".") else self.result
 
 
@@ -125,7 +128,7 @@ def _combined(base: Problem, partners: tuple[Problem, ...], row: _Row) -> Combin
     return Combined(
         base=base,
         partners=partners,
-        code=row.code(base.code),
+        code=row.code(base.code, partners[0].code),
         keeps_base="beside" in row.partner,
         replaces_partner="same" in row.partner,
         reason=f"the note says {said}, {how} ({row.source})",

@@ -23,8 +23,8 @@ _VISIT = frozenset({"chief_complaint"})
 _AGES = {"year": 365.25, "month": 30.44, "week": 7.0, "day": 1.0}
 
 _NOT = re.compile(
-    r"\b(?:no|not|non|never|denies|denied|negative for|without|if|when|before|prior|previous|past|last|history of|h/o"
-    r"|wants to become|trying to become|planning)(?:[\s-]+\w+){0,3}[\s-]*$",
+    r"\b(?:no|not|non|never|denies|denied|negative for|without|w/o|if|when|before|prior|previous|past|last"
+    r"|history of|h/o|wants to become|trying to become|planning)(?:[\s-]+\w+){0,3}[\s-]*$",
     re.IGNORECASE,
 )
 # "Pregnant: N", "Are you pregnant? No", and a question that nobody answers.

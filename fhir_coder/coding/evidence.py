@@ -20,7 +20,10 @@ _SIDE_BEHIND = re.compile(
     r"\s*(?:,\s*|\(\s*|-\s+|:\s*)(right|left|bilateral|R|L)(?:\s+side)?\s*(?=[).,;]|$)", re.IGNORECASE
 )
 _SIDES = {"right": "right", "r": "right", "left": "left", "l": "left", "bilateral": "bilateral"}
-_NOT = re.compile(r"\b(?:no|not|without|denies|denied|negative for|never|free of)\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
+_SHORT_FORMS = {"with": "(?:with|w/)", "without": "(?:without|w/o)"}
+_NOT = re.compile(
+    r"\b(?:no|not|without|w/o|denies|denied|negative for|never|free of)\s+(?:\w+\s+){0,2}$", re.IGNORECASE
+)
 
 Key = tuple[str, str]  # axis and value
 
@@ -155,10 +158,14 @@ def _of_category(category: str) -> _OfCategory:
 
 @cache
 def words_pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what finds any of some phrases as whole words, in any case, the longest first."""
+    """Return what finds any of some phrases as whole words, in any case, the longest first; "w/" is with."""
     ordered = sorted(phrases, key=len, reverse=True)
-    joined = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in ordered)
+    joined = "|".join(r"\s+".join(map(_word_pattern, phrase.split())) for phrase in ordered)
     return re.compile(rf"(?<![\w-])(?:{joined})(?![\w-])", re.IGNORECASE)
+
+
+def _word_pattern(word: str) -> str:
+    return _SHORT_FORMS.get(word) or re.escape(word)
 
 
 def words_of(text: str) -> frozenset[str]:

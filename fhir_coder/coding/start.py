@@ -11,8 +11,10 @@ from fhir_coder.coding.evidence import site
 from fhir_coder.coding.injury import injury_code
 from fhir_coder.coding.patient import objection, variant
 from fhir_coder.coding.thresholds import Thresholds
-from fhir_coder.model import ICD10CM, SNOMED, Candidate, Entity, Step
+from fhir_coder.model import ICD10CM, SNOMED, Candidate, Entity
 from fhir_coder.terminology.store import ConceptStore
+
+_ANYWHERE = "T14"  # injury of unspecified body region
 
 
 def begun(store: ConceptStore, entity: Entity, context: Context, least: Thresholds) -> Draft:
@@ -26,6 +28,8 @@ def begun(store: ConceptStore, entity: Entity, context: Context, least: Threshol
         return _from_header(store, draft, least)
     start = next(each for each in candidates if each.system == ICD10CM and each.code == chosen.code)
     draft = replace(draft, start=start).led_to(chosen.code, "name", chosen.reason)
+    if chosen.code.startswith(_ANYWHERE):
+        return _from_site(store, draft)
     other = variant(chosen.code, context, entity.sentence) if is_patient else None
     if other and leaf(store, other.code) and not objection(other.code, context):
         draft = draft.led_to(other.code, "patient", other.reason)
@@ -50,8 +54,8 @@ def _from_site(store: ConceptStore, draft: Draft) -> Draft:
     if found is None or concept is None or known is None:
         return draft
     start = candidate(concept, replace(known, system=ICD10CM, stage="mapped"))
-    step = Step(rule="site", before="", after=concept.code, reason=f"the site is the {site(draft.entity)} ({found[1]})")
-    return replace(draft, start=start, code=concept.code, steps=(step,))
+    reason = f"the site is the {site(draft.entity)} ({found[1]})"
+    return replace(draft, start=start).led_to(concept.code, "site", reason)
 
 
 def _fitting(candidate: Candidate, context: Context, entity: Entity) -> Candidate:

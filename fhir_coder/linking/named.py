@@ -53,10 +53,12 @@ class Named:
         if names is None:
             names = self._store.names(key)
         found = {system: self._named(written or text, key, names, system) for system in systems}
+        called = names or self._store.names_by_bag(bag(key))  # "stenosis of the aortic valve"
+        trust = 1.0 if names else _REORDERED
         for system in systems:
             if system in MAPPED_SYSTEMS:
-                sources = [name.concept for name in names if name.concept.system != system]
-                found[system] = best_first([*found[system], *self._mapped(sources, system, patient)])
+                sources = [name.concept for name in called if name.concept.system != system]
+                found[system] = best_first([*found[system], *self._mapped(sources, system, patient, trust)])
         return found
 
     def may_be_named(self, texts: Sequence[str]) -> list[bool]:
@@ -120,12 +122,14 @@ class Named:
                 return concept
         return None
 
-    def _mapped(self, sources: Sequence[StoredConcept], target: str, patient: PatientContext) -> list[Candidate]:
+    def _mapped(
+        self, sources: Sequence[StoredConcept], target: str, patient: PatientContext, trust: float
+    ) -> list[Candidate]:
         found = []
         for source in sources:
-            stated = _MAPPED if source.system in CODE_SYSTEMS.values() else _CROSS_REFERENCED
+            stated = trust * (_MAPPED if source.system in CODE_SYSTEMS.values() else _CROSS_REFERENCED)
             for concept, row in self._store.mapped(source.system, source.code, target, patient):
-                score = _DERIVED if row.derived else stated
+                score = trust * _DERIVED if row.derived else stated
                 # The further groups of a map are codes that are written beside the first, not in its place.
                 if concept.codable and row.group == 1:
                     found.append(candidate_of(concept, source.display, score, "mapped"))

@@ -10,8 +10,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# A word: letters or digits, kept together by inner apostrophes ("crohn's") and decimal points ("2.5").
-WORD = re.compile(r"[^\W_]+(?:['’.][^\W_]+)*", re.UNICODE)
+# A word: letters or digits, kept together by inner apostrophes ("crohn's") and decimal points ("2.5"); "w/" and "w/o".
+WORD = re.compile(r"(?<!\w)[wW]/(?:[oO](?!\w))?|[^\W_]+(?:['’.][^\W_]+)*", re.UNICODE)
+_SHORT_FOR = {"w/": "with", "w/o": "without"}
 
 _POSSESSIVE = re.compile(r"['’]s?$")
 
@@ -33,7 +34,7 @@ _NO_WORD = "\x00"  # equals no word of any name
 @lru_cache(maxsize=1 << 18)
 def _normalise_word(word: str) -> str:
     folded = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower()
-    folded = _POSSESSIVE.sub("", folded).replace("'", "").replace(".", "")
+    folded = _SHORT_FOR.get(folded) or _POSSESSIVE.sub("", folded).replace("'", "").replace(".", "")
     if not folded:  # a script without ASCII equivalents
         return _NO_WORD
     if len(folded) > 4:

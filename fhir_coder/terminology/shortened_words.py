@@ -11,10 +11,14 @@ from fhir_coder.tables import read_table, split
 
 
 class Shortened(NamedTuple):
-    """What a shortened word may stand for; whether it is nothing else where it leads to a name ("post MI" is)."""
+    """What a shortened word may stand for, and where it does so in a name.
+
+    `leads`: also as its first word ("post MI" is after one); `goes_on`: behind others ("celiac dz", not "HIV neg").
+    """
 
     words: tuple[str, ...]
     leads: bool
+    goes_on: bool
 
 
 @cache
@@ -28,7 +32,7 @@ def shortened_words() -> Mapping[str, Shortened]:
         shortened, words = row["shortened"], split(row["words"])
         if not words or not shortened.isalpha() or shortened != shortened.casefold() or shortened in found:
             raise TableError(f"mappings/shortened_words.csv: {shortened!r} stands there twice, or for nothing")
-        if row["leads"] not in ("yes", "no"):
-            raise TableError(f"mappings/shortened_words.csv: {shortened!r}: leads must be yes or no")
-        found[shortened] = Shortened(words, row["leads"] == "yes")
+        if row["leads"] not in ("yes", "no", "never"):
+            raise TableError(f"mappings/shortened_words.csv: {shortened!r}: leads must be yes, no or never")
+        found[shortened] = Shortened(words, row["leads"] == "yes", row["leads"] != "never")
     return found

@@ -25,6 +25,9 @@ BY_THE_TEXT = [
     ("Carpal tunnel syndrome, bilateral.", "Carpal tunnel syndrome", "G56.03", "bilateral upper limbs"),
     ("Bilateral cryptorchidism.", "Bilateral cryptorchidism", "Q53.20", "Undescended testicle, unspecified, bilateral"),
     ("Cataract of the left eye.", "Cataract", "H26.9", "Unspecified cataract"),
+    ("POAG OU, moderate.", "POAG", "H40.1132", "Primary open-angle glaucoma, bilateral, moderate stage"),
+    ("Dry AMD OS.", "Dry AMD", "H35.3120", "left eye"),
+    ("Depression, OD last year. AMD.", "AMD", "H35.30", "Unspecified macular degeneration"),
     ("Conjunctivitis of the left eye.", "Conjunctivitis", "H10.9", "Unspecified conjunctivitis"),
     ("Ovarian cyst, right.", "Ovarian cyst", "N83.201", "Unspecified ovarian cyst, right side"),
     ("DVT of the right leg.", "DVT", "I82.401", "unspecified deep veins of right lower extremity"),
@@ -35,7 +38,26 @@ BY_THE_TEXT = [
     ("Stage 3 pressure ulcer of the left heel.", "pressure ulcer", "L89.623", "Pressure ulcer of left heel, stage 3"),
     ("Foot ulcer on the right foot.", "Foot ulcer", "L97.519", "other part of right foot with unspecified severity"),
     ("Cellulitis of the right lower leg.", "Cellulitis", "L03.115", "Cellulitis of right lower limb"),
+    ("Abdominal pain in the RLQ.", "Abdominal pain", "R10.31", "Right lower quadrant pain"),
+    ("Adenocarcinoma of the left lower lobe.", "Adenocarcinoma", "C34.32", "lower lobe, left bronchus or lung"),
+    ("A. Colon, sigmoid, biopsy: Adenocarcinoma.", "Adenocarcinoma", "C18.7", "sigmoid colon"),
+    ("B. Lung, right upper lobe: Carcinoma.", "Carcinoma", "C34.11", "upper lobe, right bronchus or lung"),
+    ("C. Skin, left cheek: Basal cell carcinoma.", "Basal cell carcinoma", "C44.319", "other parts of face"),
+    ("D. Breast, left: Invasive ductal carcinoma.", "Invasive ductal carcinoma", "C50.912", "left female"),
+    ("Prostate: Adenocarcinoma.", "Adenocarcinoma", "C61", "Malignant neoplasm of prostate"),
+    ("Fracture of the distal fibula.", "Fracture", "S82.839A", "upper and lower end of unspecified fibula"),
+    ("Fracture.", "Fracture", "T14.8XXA", "Other injury of unspecified body region"),
+    ("Long-term opioid use.", "Long-term opioid use", "Z79.891", "Long term (current) use of opiate analgesic"),
     # severity, acuity, stage, course
+    ("Migraine w/ aura.", "Migraine w/ aura", "G43.109", "Migraine with aura, not intractable"),
+    ("COPD w/ acute exacerbation.", "COPD", "J44.1", "with (acute) exacerbation"),
+    ("Diverticulitis w/o perforation.", "Diverticulitis", "K57.92", "without perforation or abscess"),
+    ("Diverticulitis with abscess.", "Diverticulitis", "K57.80", "with perforation and abscess"),
+    ("Diverticulitis. Abscess of the arm.", "Diverticulitis", "K57.92", "without perforation or abscess"),
+    ("Dementia with agitation.", "Dementia", "F03.911", "with agitation"),
+    ("Dementia. Agitation.", "Dementia", "F03.90", "without behavioral disturbance"),
+    ("Full thickness rotator cuff tear, R.", "Full thickness rotator cuff tear", "M75.121", "Complete rotator cuff"),
+    ("Traumatic rotator cuff tear, right.", "Traumatic rotator cuff tear", "S46.011A", "rotator cuff of right"),
     ("Mild persistent asthma with acute exacerbation.", "Mild persistent asthma", "J45.31", "(acute) exacerbation"),
     ("Asthma without acute exacerbation.", "Asthma", "J45.909", "Unspecified asthma, uncomplicated"),
     ("Heart failure, acute on chronic.", "Heart failure", "I50.9", "Heart failure, unspecified"),
@@ -225,6 +247,20 @@ def test_several_complications_are_all_named(coder: Coder) -> None:
     assert _code(base) == "E11.22"
     assert "E11.621" in {each.code for each in base.candidates}
     assert ("E11.22", "E11.621") in {remark.codes for remark in coded.remarks if remark.kind == "combination"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        ("Type 2 diabetes mellitus with diabetic polyneuropathy.", "Type 2 diabetes mellitus", "E11.42"),
+        ("Type 1 diabetes with diabetic polyneuropathy.", "Type 1 diabetes", "E10.42"),
+        ("T2DM. Exam: diabetic nephropathy.", "T2DM", "E11.21"),
+        ("T2DM. No diabetic nephropathy.", "T2DM", "E11.9"),
+        ("T2DM. Mother had diabetic nephropathy.", "T2DM", "E11.9"),
+    ],
+)
+def test_a_diabetic_complication_is_one_of_the_diabetes(coder: Coder, text: str, words: str, code: str) -> None:
+    assert _code(_entity(coder(Note(text=text)), words)) == code
 
 
 def test_both_sides_where_no_code_has_both(coder: Coder) -> None:

@@ -28,6 +28,9 @@ ANY_TEXT = st.text(max_size=80)
         ("Sjögren syndrome", "Sjogren's syndrome"),
         ("type\n2 diabetes", "type 2 diabetes"),
         ("tumours", "tumor"),
+        ("pain w/ swallowing", "pain with swallowing"),
+        ("migraine W/O aura", "migraine without aura"),
+        ("neuropathy w/diabetes", "neuropathy with diabetes"),
     ],
 )
 def test_ways_to_write_one_name(one: str, other: str) -> None:
