@@ -17,7 +17,7 @@ from fhir_coder.coding.note_choice import NoteChoice
 from fhir_coder.coding.thresholds import thresholds
 from fhir_coder.errors import InputError
 from fhir_coder.linking.linker import SYSTEMS, Query
-from fhir_coder.model import CODE_SYSTEMS, LOINC, Candidate, CodedNote, Entity, Note, Section
+from fhir_coder.model import CODE_SYSTEMS, LOINC, SNOMED, Candidate, CodedNote, Entity, Note, Section, kindred
 from fhir_coder.nlp.dates import Calendar
 from fhir_coder.nlp.reader import Reader, Reading
 from fhir_coder.nlp.recogniser import Recogniser, recogniser_folder
@@ -114,7 +114,7 @@ class Coder:
         coded = []
         with span("choose", notes=len(notes)):
             for note, (sections, readings) in zip(notes, read, strict=True):
-                drafts = [_linked(reading, next(linked)) for reading in readings]
+                drafts = [self._linked(reading, next(linked)) for reading in readings]
                 chosen, remarks = self._choice.choose(note, sections, drafts, least)
                 entities = tuple(map(self._with_category, chosen))
                 relations = self._relations.read(note.text, entities)
@@ -122,6 +122,23 @@ class Coder:
                     CodedNote(note=note, sections=sections, entities=entities, relations=relations, remarks=remarks)
                 )
         return coded
+
+    def _linked(self, reading: Reading, candidates: tuple[Candidate, ...]) -> Entity:
+        if reading.ambiguous:
+            return replace(reading.entity, abstained=reading.ambiguous)
+        if reading.names:  # those of its kind were taken
+            return replace(reading.entity, candidates=candidates)
+        return replace(reading.entity, candidates=tuple(self._of_its_kind(each, reading.entity) for each in candidates))
+
+    def _of_its_kind(self, candidate: Candidate, entity: Entity) -> Candidate:
+        """Return a candidate, barred where its concept is another kind of thing: a fall is no device.
+
+        Only SNOMED CT has problems, devices and procedures side by side.
+        """
+        concept = self.store.concept(SNOMED, candidate.code) if candidate.system == SNOMED else None
+        if concept is None or not concept.type or concept.type in kindred(entity.type) or candidate.barred:
+            return candidate
+        return replace(candidate, barred=f"it is a {concept.type}, and the note speaks of a {entity.type}")
 
     def _with_category(self, entity: Entity) -> Entity:
         test = entity.coding(LOINC)
@@ -165,12 +182,6 @@ def code_each(coder: Coder, notes: Sequence[Note]) -> Iterator[CodedNote | Excep
             return
     for note in notes:
         yield from code_each(coder, [note])
-
-
-def _linked(reading: Reading, candidates: tuple[Candidate, ...]) -> Entity:
-    if reading.ambiguous:
-        return replace(reading.entity, abstained=reading.ambiguous)
-    return replace(reading.entity, candidates=candidates)
 
 
 def _patient(note: Note) -> PatientContext:

@@ -40,8 +40,17 @@ _ABSORBING: frozenset[Kind] = frozenset({"Condition", "MedicationStatement", "De
 _WORD = re.compile(r"[a-z]+|\n")
 _JOINS = frozenset(
     "and or with of to from causes caused causing gives gave cause reaction reactions develops developed gets got had "
-    "has severe mild moderate bad facial generalized diffuse skin".split()
+    "has severe mild moderate bad facial generalized diffuse skin which that it allergy intolerance".split()
 )
+# Between a substance and what it did, and the other way round.
+_CAUSED = re.compile(
+    r"\s*(?:(?:allergy|intolerance)\s*)?"
+    r"(?:\(|[-–=>:]+|,?\s*(?:(?:which|it|that)\s+)?"
+    r"(?:caus(?:es?|ed|ing)|gives?|gave|result(?:ed|ing) in|develop(?:s|ed)|gets?|got)"
+    r"(?:\s+(?:her|him|them|the patient))?)\s*(?:(?:an?|some|mild|moderate|severe|bad|diffuse|facial)\s+)*",
+    re.IGNORECASE,
+)
+_CAUSED_BY = frozenset({"to", "from"})
 _REACTION_REACH = 60  # characters between a substance and the reaction that is told of it
 
 _VALUE_ATTRIBUTES = ("comparator", "value", "value_text", "unit", "unit_text", "systolic", "diastolic", "date")
@@ -77,27 +86,28 @@ def facts(entities: Iterable[Entity], text: str) -> list[Fact]:
     """Return the facts that are to be written, in the order of their first mention; `text` is the note's."""
     groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Entity]]] = {}
     ordered = sorted(entities, key=lambda each: (each.start, each.end))
-    bracketed = _in_brackets(ordered, text)
+    of_allergies = _of_allergies(ordered, text)
+    ordered = [each for each in ordered if (each.start, each.end) not in of_allergies or not _is_allergy_word(each)]
     for entity in ordered:
         kind = kind_of(entity)
-        if kind is None or (entity.start, entity.end) in bracketed:
+        if kind is None or (entity.start, entity.end) in of_allergies:
             continue
         status = status_of(entity)
         if status in _WRITTEN[kind]:
             groups.setdefault((kind, _key(kind, entity)), {}).setdefault(status, []).append(entity)
     _join_sides(groups)
     found = [fact for (kind, key), by_status in groups.items() for fact in _merge(kind, key, by_status)]
-    return sorted(_with_reactions(found, ordered, bracketed, text), key=lambda fact: fact.entity.start)
+    return sorted(_with_reactions(found, ordered, of_allergies, text), key=lambda fact: fact.entity.start)
 
 
 def _with_reactions(
-    found: list[Fact], ordered: list[Entity], bracketed: frozenset[tuple[int, int]], text: str
+    found: list[Fact], ordered: list[Entity], of_allergies: frozenset[tuple[int, int]], text: str
 ) -> list[Fact]:
     """Add to the allergies what the substances did: "penicillin (hives, swelling)", "hives to penicillin"."""
     reactions: dict[tuple[int, int], dict[str, Entity]] = {}
     substance: Entity | None = None  # of the reaction before
     for position, entity in enumerate(ordered):
-        is_reaction = entity.attributes.get("reaction") or (entity.start, entity.end) in bracketed
+        is_reaction = entity.attributes.get("reaction") or (entity.start, entity.end) in of_allergies
         if not is_reaction or entity.assertion.experiencer != "patient":
             continue
         before = ordered[position - 1] if position else None
@@ -145,15 +155,39 @@ def _join_sides(groups: dict[tuple[Kind, tuple[str, ...]], dict[Status, list[Ent
                 there.sort(key=lambda each: (not each.attributes.get("laterality"), each.start))
 
 
-def _in_brackets(ordered: Sequence[Entity], text: str) -> frozenset[tuple[int, int]]:
-    """Return the spans of problems in brackets right behind an allergy: "allergic to penicillin (hives)"."""
-    return frozenset(
-        (behind.start, behind.end)
-        for before, behind in pairwise(ordered)
-        if behind.type in PROBLEM_TYPES
-        and text[before.end : behind.start].strip() == "("
-        and kind_of(before) == "AllergyIntolerance"
-    )
+def _of_allergies(ordered: Sequence[Entity], text: str) -> frozenset[tuple[int, int]]:
+    """Return the spans of problems that belong to an allergy: what the substance did, and the word allergy itself.
+
+    "Allergic to penicillin (hives)", "lisinopril allergy, which causes cough", "anaphylaxis to ceftriaxone".
+    """
+    found: set[tuple[int, int]] = set()
+    substance: Entity | None = None  # that all between it and the entity is told of
+    for before, entity in pairwise([None, *ordered]):
+        if entity is None:
+            continue
+        if _is_not_tolerated(entity):
+            substance = entity
+            if (
+                before
+                and before.type in PROBLEM_TYPES
+                and text[before.end : entity.start].strip().lower() in _CAUSED_BY
+            ):
+                found.add((before.start, before.end))
+            continue
+        gap = text[substance.end : entity.start] if substance else ""
+        if substance and entity.type in PROBLEM_TYPES and (_CAUSED.fullmatch(gap) or _is_allergy_word(entity)):
+            found.add((entity.start, entity.end))
+        if not _is_allergy_word(entity):
+            substance = None
+    return frozenset(found)
+
+
+def _is_not_tolerated(entity: Entity) -> bool:
+    return kind_of(entity) == "AllergyIntolerance"
+
+
+def _is_allergy_word(entity: Entity) -> bool:
+    return entity.text.casefold() in ("allergy", "allergies", "allergic")
 
 
 def kind_of(entity: Entity) -> Kind | None:
@@ -190,8 +224,7 @@ def status_of(entity: Entity) -> Status:
 
 
 def _is_allergy(entity: Entity) -> bool:
-    in_list = entity.section == "allergies" and entity.type is EntityType.MEDICATION
-    return in_list or entity.attributes.get("allergy") is True or allergy_status(entity) is not None
+    return entity.attributes.get("allergy") is True or allergy_status(entity) is not None
 
 
 class AllergyStatus(NamedTuple):

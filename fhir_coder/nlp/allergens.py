@@ -19,8 +19,9 @@ from fhir_coder.terminology.normalise import normalise
 _ALLERGIC = re.compile(
     r"\b(?:allerg(?:ic|y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ce))\s+(?:reactions?\s+)?(?:to|of)\b", re.IGNORECASE
 )
+_ALLERGY = re.compile(r"[ -]allerg(?:y|ies)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;\n]")
-_DENIED = re.compile(r"\b(?:no|not|denies|denied|without|never)\b[^.;\n]*$", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:no|not|denies|denied|without|w/o|never)\b[^.;\n]*$", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _WORD = re.compile(r"\S")
 # An allergen is an item of a list, or a part of one: not the "cats" of "she has two cats".
@@ -30,6 +31,7 @@ _ITEM = re.compile(
 )
 _SECTION_LENGTH = 500  # characters: what follows a list of allergies without a title belongs to its section, too
 _CLAUSE_LENGTH = 120  # characters behind "allergic to"
+_LONGEST = 30  # characters of an allergen
 _BEFORE = 60  # characters in which a denial may stand
 
 
@@ -52,7 +54,10 @@ def with_allergens(text: str, mentions: Sequence[Mention], sections: Sequence[Se
 
 def _is_part(mention: Mention, start: int, end: int) -> bool:
     is_medication = any(name.concept.type == EntityType.MEDICATION for name in mention.names)
-    return start <= mention.start and mention.end <= end and not is_medication
+    is_within = start <= mention.start and mention.end <= end
+    # Of "cat allergy" only the allergy has a name.
+    is_whole = bool(mention.names) and mention.head is None
+    return (is_within and not is_medication) or (mention.start <= start and end <= mention.end and not is_whole)
 
 
 def _found(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
@@ -65,6 +70,11 @@ def _found(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
             if _ITEM.search(before) and not _DENIED.search(before):
                 yield start, first + phrase.end
         read = max(read, end)
+    for match in _ALLERGY.finditer(text):
+        first = max(0, match.start() - _LONGEST)
+        for phrase in _allergens().find_all(text[first : match.start()]):
+            if first + phrase.end == match.start():
+                yield first + phrase.start, match.start()
 
 
 def _places(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:

@@ -32,8 +32,9 @@ _DIRECTIONS = frozenset({"FORWARD", "BACKWARD", "BIDIRECTIONAL", "TERMINATE", "P
 _CATEGORIES = frozenset(
     "NEGATED_EXISTENCE POSSIBLE_EXISTENCE HYPOTHETICAL HISTORICAL DATED FAMILY OTHER FUTURE ALLERGY TERMINATE".split()
 )
-# What only a terminating cue of its own ends: "if she has pain; but also fever", "mother has asthma and has gout".
-_LASTING = frozenset({"HYPOTHETICAL", "FAMILY", "OTHER"})
+# What only a terminating cue of its own ends: "if she has pain; but also fever", "mother has asthma and has gout",
+# "allergic to penicillin; sulfa".
+_LASTING = frozenset({"HYPOTHETICAL", "FAMILY", "OTHER", "ALLERGY"})
 # Whose terminating cues end all other categories too: behind "but has" nothing goes on.
 _FINAL = ("NEGATED_EXISTENCE", "POSSIBLE_EXISTENCE", "HISTORICAL")
 _HISTORICAL_SECTIONS = frozenset({"past_medical_history", "past_surgical_history"})
@@ -152,22 +153,24 @@ class Assertions:
     def _cues(self, tokens: _Tokens, text: str) -> list[_Cue]:
         """Return the cues of a sentence in order: of those that overlap the longest, of equally long ones our own.
 
-        The same words may be cues for several types of entities, each with a reach of its own.
+        The same words may be cues for several types of entities, each with a reach of its own; and what is not
+        tolerated is another question than what is denied, with words of its own.
         """
         names = self._nlp.vocab.strings
         found = [(start - end, -int(names[name]), start, end) for name, start, end in self._phrases(tokens.doc)]
         for rank, start, end in self._patterns.find(text):
             first, last = tokens.span(start, end)
             found.append((first - last, -rank, first, last))
-        taken: set[int] = set()
+        taken: dict[bool, set[int]] = {True: set(), False: set()}  # by cues of ALLERGY, and by the others
         types: dict[tuple[int, int], frozenset[str]] = {}  # that the cues of these words speak of
         cues = []
         for _, order, start, end in sorted(found):
             rule = self._rules[-order]
             others = types.get((start, end), frozenset())
             is_of_others = bool(others and rule.types) and others.isdisjoint(rule.types or ())
-            if start < end and (taken.isdisjoint(range(start, end)) or is_of_others):
-                taken.update(range(start, end))
+            known = taken[rule.category == "ALLERGY"]
+            if start < end and (known.isdisjoint(range(start, end)) or is_of_others):
+                known.update(range(start, end))
                 types[start, end] = others | (rule.types or frozenset())
                 cues.append(_Cue(rule, start, end))
         return sorted(cues, key=lambda cue: cue.start)
@@ -276,11 +279,12 @@ class _Patterns:
         self._filter.Compile()
 
     def find(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield (rank, start, end) of every match in a text."""
+        """Yield (rank, start, end) of every match in a text, or of its group called `cue`."""
         for position in self._filter.Match(text) or ():
             rank, pattern = self._patterns[position]
+            group = "cue" if "cue" in pattern.groupindex else 0
             for match in pattern.finditer(text):
-                yield rank, match.start(), match.end()
+                yield rank, match.start(group), match.end(group)
 
 
 def _without_looking_around(pattern: str) -> str:

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from fhir_coder.model import PROBLEM_TYPES, TEST_TYPES, Entity, EntityType, Section
 from fhir_coder.nlp.allergens import with_allergens
@@ -33,7 +33,7 @@ _ALLERGIES = re.compile(
     re.IGNORECASE,
 )
 _NO_KNOWN = re.compile(
-    r"\b(?:no|denies|without)\s+(?:any\s+)?(?:(?:known|documented|reported|significant|drug|medication|medical|medicine"
+    r"\b(?:no|denies|without|w/o)\s+(?:any\s+)?(?:(?:known|documented|reported|significant|drug|medication|medical|medicine"
     r"|food|or|and|environmental)[\s/]+)*$",
     re.IGNORECASE,
 )
@@ -41,6 +41,13 @@ _NO_KNOWN_LENGTH = 60  # characters
 # "No known food or drug allergies", of which "food" is recognised.
 _KNOWN = re.compile(r"\bknown\s+$", re.IGNORECASE)
 _ALLERGY_FOLLOWS = re.compile(r"[^.;\n]{0,40}allerg", re.IGNORECASE)
+# Between the medications of a list of which all is said at once.
+_LISTED = re.compile(r"\s*(?:[,/&]|,?\s*\b(?:and|or))\s*(?:(?:her|his|the|their|home|both|also)\s+)*", re.IGNORECASE)
+_PLURAL = re.compile(r"[^.;,\n]{0,40}?\b(?:were|have been|had been|are|both)\b", re.IGNORECASE)
+_SHARED = frozenset({"stop", "hold"})
+_OWN = frozenset({"action", "frequency", "dose", "strength"})
+_TAKES = re.compile(r"\b(?:takes?|taking|on|uses?|using|started|continues?)\s+(?:(?:her|his|the)\s+)?$", re.IGNORECASE)
+_LEAD = 30  # characters before a medication
 _GIVEN = frozenset({"start", "continue", "increase", "decrease"})
 _NO_CALENDAR = Calendar()
 _BOUNDARIES = TEST_TYPES | {EntityType.MEDICATION}
@@ -84,11 +91,11 @@ class Reader:
             mentions = with_definitions(text, mentions, self._store)
         mentions = with_shortened(text, with_allergens(text, mentions, sections), self._store)
         chosen = self._senses(text, mentions, sentences, finder)
-        chosen = _described(text, chosen)
+        chosen = _with_shared_actions(text, _described(text, chosen))
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
             readings.extend(self._assert(text, sentence, list(group)))
-        return sections, _with_dates(text, readings, calendar)
+        return sections, _with_dates(text, _with_side_effects(text, readings), calendar)
 
     def _senses(
         self, text: str, mentions: Sequence[Mention], sentences: Sequence[tuple[int, int]], finder: SectionFinder
@@ -170,6 +177,41 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
     ]
 
 
+def _with_shared_actions(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tuple[Mention, Place, Sense]]:
+    """Say of the medications of a list what is stopped or held with them all.
+
+    "Stop ibuprofen, naproxen and aspirin", "metformin and lisinopril were held". What has a dose, frequency or action
+    of its own goes on, and so does what stands behind a comma where the list had begun before: "carvedilol, STOP
+    lisinopril, aspirin".
+    """
+    shared = list(chosen)
+    medications = [at for at, (_, _, sense) in enumerate(chosen) if sense.type is EntityType.MEDICATION]
+    for before, (source, target) in zip([None, *medications], pairwise(medications), strict=False):
+        listed = _listed(text, shared, source, target)
+        begins = before is None or shared[before][1].sentence != shared[source][1].sentence
+        if listed and (begins or listed != "," or shared[source] is not chosen[source]):
+            _share(shared, source, target)
+    for target, source in reversed(list(pairwise(medications))):
+        mention, place, _ = chosen[source]
+        is_plural = _PLURAL.match(text, mention.end, place.sentence[1]) or shared[source] is not chosen[source]
+        if is_plural and _listed(text, shared, target, source):
+            _share(shared, source, target)
+    return shared
+
+
+def _listed(text: str, chosen: list[tuple[Mention, Place, Sense]], first: int, second: int) -> str:
+    """Return what joins two medications of a list, or an empty string when nothing does, or more stands between."""
+    match = _LISTED.fullmatch(text, chosen[first][0].end, chosen[second][0].start)
+    return match.group().strip() if match else ""
+
+
+def _share(chosen: list[tuple[Mention, Place, Sense]], source: int, target: int) -> None:
+    action = chosen[source][2].attributes.get("action")
+    mention, place, sense = chosen[target]
+    if action in _SHARED and _OWN.isdisjoint(sense.attributes):
+        chosen[target] = (mention, place, replace(sense, attributes={**sense.attributes, "action": action}))
+
+
 def _denies_allergies(text: str, mention: Mention) -> bool:
     """Tell whether a mention is, or belongs to, the statement that there are no known allergies: no finding."""
     before = text[max(0, mention.start - _NO_KNOWN_LENGTH) : mention.start]
@@ -178,6 +220,19 @@ def _denies_allergies(text: str, mention: Mention) -> bool:
     if mention.type and _KNOWN.search(before) and _ALLERGY_FOLLOWS.match(text, mention.start):
         return True
     return _NO_KNOWN.search(before) is not None and _ALLERGIES.match(text, mention.start, mention.end) is not None
+
+
+def _with_side_effects(text: str, readings: list[Reading]) -> list[Reading]:
+    """Put into the past what a medication did, in brackets, that is no longer taken: "failed lisinopril (cough)"."""
+    told = list(readings)
+    for at, (before, after) in enumerate(pairwise(readings), start=1):
+        drug, symptom = before.entity, after.entity
+        is_over = drug.assertion.temporality == "historical" or drug.attributes.get("action") == "stop"
+        is_in_brackets = text[drug.end : symptom.start].strip() == "("
+        if drug.type is EntityType.MEDICATION and symptom.type is EntityType.SYMPTOM and is_over and is_in_brackets:
+            past = replace(symptom.assertion, temporality="historical")
+            told[at] = replace(after, entity=replace(symptom, assertion=past))
+    return told
 
 
 def _with_dates(text: str, readings: list[Reading], calendar: Calendar) -> list[Reading]:
@@ -196,9 +251,14 @@ def _is_boundary(mention: Mention) -> bool:
     return mention.type in _BOUNDARIES or any(name.concept.type in _BOUNDARIES for name in mention.names)
 
 
-def _is_given(sense: Sense) -> bool:
-    """Tell whether a medication is taken, whatever heading stands above: "started furosemide 40 mg bid"."""
-    return "frequency" in sense.attributes or sense.attributes.get("action") in _GIVEN
+def _is_given(text: str, mention: Mention, place: Place, sense: Sense) -> bool:
+    """Tell whether a medication is taken, whatever heading stands above: "started furosemide 40 mg bid".
+
+    In a list of allergies only how often tells so, or the word before it: "PCN, but has tolerated cephalexin".
+    """
+    before = text[max(place.previous_end, mention.start - _LEAD) : mention.start]
+    is_done = sense.attributes.get("action") in _GIVEN and (place.section != "allergies" or bool(_TAKES.search(before)))
+    return "frequency" in sense.attributes or is_done
 
 
 def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asserted) -> Entity:
@@ -207,7 +267,7 @@ def _entity(text: str, mention: Mention, place: Place, sense: Sense, said: Asser
         attributes["recognised"] = round(mention.score, 2)
     if said.relative:
         attributes["relative"] = said.relative
-    if said.allergy and sense.type is EntityType.MEDICATION and not _is_given(sense):
+    if said.allergy and sense.type is EntityType.MEDICATION and not _is_given(text, mention, place, sense):
         attributes["allergy"] = True
     if said.allergy and sense.type in PROBLEM_TYPES and place.section == "allergies" and not said.assertion.negated:
         attributes["reaction"] = True

@@ -265,7 +265,13 @@ def coded_note() -> CodedNote:
             assertion=Assertion(experiencer="family"),
             attributes={"relative": "mother"},
         ),
-        entity("Penicillin", drug, (RXNORM, "70618", "penicillin"), section="allergies"),
+        entity(
+            "Penicillin",
+            drug,
+            (RXNORM, "70618", "penicillin"),
+            section="allergies",
+            attributes={"allergy": True},
+        ),
         entity(
             "metformin",
             drug,

@@ -156,3 +156,24 @@ def test_too_long(coder: Coder) -> None:
         small(Note(text="a HTN"))
     assert (caught.value.place, caught.value.code) == ("text", "too-long")
     small.store.close()
+
+
+def test_a_problem_is_no_device(coder: Coder) -> None:
+    """What the recogniser takes for a device gets no code of another kind of thing, and is told so."""
+    coded = coder(Note(text="68 yo RHD M with R shoulder pain x 6 mo after fall off ladder."))
+    fall = next(each for each in coded.entities if each.text == "fall")
+    assert fall.type is EntityType.DEVICE
+    assert not fall.codings
+    assert any("it is a disease, and the note speaks of a device" in each.reason for each in fall.candidates)
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("Stenosis of the aortic valve.", {"60573004", "I35.0"}),
+        ("Squamous cell carcinoma of the lung.", {"254634000", "C34.90"}),
+    ],
+)
+def test_a_name_in_another_order_leads_through_the_maps(coder: Coder, text: str, codes: set[str]) -> None:
+    (entity,) = coder(Note(text=text)).entities
+    assert {coding.code for coding in entity.codings} == codes

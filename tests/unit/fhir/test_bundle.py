@@ -346,7 +346,7 @@ def test_family_history(make_entity: Any, make_note: Any, relative: str | None, 
 
 
 def test_allergy(make_entity: Any, make_note: Any) -> None:
-    drug = make_entity("penicillin", DRUG, code="70618", section="allergies", assertion=HISTORICAL)
+    drug = make_entity("penicillin", DRUG, code="70618", allergy=True, assertion=HISTORICAL)
     allergy = only(make_note(drug))
     assert allergy["resourceType"] == "AllergyIntolerance"
     assert (code(allergy["clinicalStatus"]), code(allergy["verificationStatus"])) == ("active", "unconfirmed")
@@ -364,12 +364,12 @@ def test_reactions_of_an_allergy(make_entity: Any, make_note: Any) -> None:
     told = [
         make_entity(words, kind, at=text.index(words), section="allergies", code=words[:5], **more)
         for words, kind, more in (
-            ("Penicillin", DRUG, {}),
+            ("Penicillin", DRUG, {"allergy": True}),
             ("hives", EntityType.SYMPTOM, {"reaction": True, "severity": "severe"}),
             ("swelling", EntityType.SYMPTOM, {"reaction": True, "severity": "life-threatening"}),
             ("anaphylaxis", EntityType.SYMPTOM, {"reaction": True}),  # of what is no entity
             ("rash", EntityType.SYMPTOM, {"reaction": True}),
-            ("sulfa", DRUG, {}),
+            ("sulfa", DRUG, {"allergy": True}),
         )
     ]
     penicillin, sulfa = resources(make_note(*told, text=text))
@@ -400,7 +400,7 @@ def test_an_allergy_of_a_relative_is_not_the_patients(make_entity: Any, make_not
 
 
 def test_no_known_allergies_and_reactions_are_not_written(make_entity: Any, make_note: Any) -> None:
-    none_known = make_entity("penicillin", DRUG, section="allergies", assertion=NEGATED)
+    none_known = make_entity("penicillin", DRUG, allergy=True, assertion=NEGATED)
     reaction = make_entity("hives", EntityType.SYMPTOM, section="allergies")
     assert writes_nothing(make_note(none_known, reaction))
 
@@ -579,7 +579,7 @@ def test_documents_do_not_share_identities(make_entity: Any, make_note: Any, cha
 
 def test_every_post_is_conditional_and_every_identity_unique(make_entity: Any, make_note: Any) -> None:
     entities = [
-        make_entity("penicillin", DRUG, section="allergies"),
+        make_entity("penicillin", DRUG, allergy=True),
         make_entity("penicillin", DRUG, at=30),
         make_entity("MI", at=60, assertion=POSSIBLE),
         make_entity("MI", at=90, assertion=HISTORICAL),

@@ -34,7 +34,7 @@ def bundle(make_entity: Any, make_note: Any) -> dict[str, Any]:
             make_entity("BP", EntityType.VITAL_SIGN, at=30, code="85354-9", system=LOINC, systolic=120, diastolic=80),
             make_entity("pacemaker", EntityType.DEVICE, at=40, code="14106009"),
             make_entity("stroke", at=50, code="230690007", assertion=Assertion(experiencer="family")),
-            make_entity("penicillin", EntityType.MEDICATION, at=60, code="70618", section="allergies"),
+            make_entity("penicillin", EntityType.MEDICATION, at=60, code="70618", allergy=True),
             make_entity("hives", at=72, code="126485001", section="allergies", reaction=True, severity="mild"),
             text=" " * 100,
             document=None,
