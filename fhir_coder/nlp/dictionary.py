@@ -7,17 +7,19 @@ form hides - case - for a second look: `AS` is an abbreviation, `as` is a word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fhir_coder.model import TEST_TYPES, EntityType
 from fhir_coder.terminology.common_words import common_words
 from fhir_coder.terminology.normalise import is_abbreviation, normalise, project
+from fhir_coder.terminology.shortened_words import shortened_words
 from fhir_coder.terminology.store import ConceptStore, StoredName
 
 _SHORT = 2  # letters; an abbreviation this short always needs its own case
 _FEW_CAPITALS = 0.01  # of the letters
 _UNITS = frozenset({"mg", "g", "l", "u", "ml"})  # in lower case a unit, not a test
+_JOINS = frozenset("due to with without in and or from by".split())
 _GENUS = re.compile(r"(?<!\w)[A-Z]\. (?=[a-z])")
 _VALUE = re.compile(r"[\s:=]{0,3}[<>]?\d")
 
@@ -48,18 +50,47 @@ class Dictionary:
         """Return the longest mentions that do not overlap, in order."""
         words, starts, ends = project(text)
         careless = _is_without_capitals(text)
+        found: list[tuple[int, int, str | None]] = [(first, last, None) for first, last in self._index.find(words)]
+        found += self._written_out(words)
         mentions: list[Mention] = []
         taken = -1
-        for first, last in self._index.find(words):
+        for first, last, head in sorted(found, key=lambda span: (span[0], -span[1])):
             if first <= taken:
                 continue
             start, end = starts[first], ends[last]
-            key = " ".join(words[first : last + 1])
+            key = head or " ".join(words[first : last + 1])
             names = self._names(key, text, start, end, careless)
+            if head and not any(name.concept.codable for name in names or ()):
+                continue
             if names is not None:
-                mentions.append(Mention(start, end, key, names))
+                mentions.append(Mention(start, end, key, names, head=head))
                 taken = last
         return mentions
+
+    def _written_out(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
+        """Return the names of several words of which some are cut short, with their normal forms: "celiac dz".
+
+        Of "anemia due to CKD" each part is found by itself: what is cut short is a thing of its own.
+        """
+        long: list[str] = []
+        origin: list[int] = []  # of each word written out: the one that was written
+        short: dict[int, bool] = {}  # the words cut short, and whether they may come first
+        for place, word in enumerate(words):
+            found = shortened_words().get(word)
+            if found and found.goes_on and len(found.words) == 1:
+                short[place] = found.leads
+            meant = normalise(found.words[0]).split() if found and place in short else [word]
+            long += meant
+            origin += [place] * len(meant)
+        names = []
+        for first, last in self._index.find(long) if short else ():
+            begin, end = origin[first], origin[last]
+            is_whole = (not first or origin[first - 1] != begin) and (last + 1 == len(long) or origin[last + 1] != end)
+            is_short = any(place in short for place in range(begin, end + 1))
+            is_one = _JOINS.isdisjoint(long[first : last + 1])
+            if begin < end and is_whole and is_short and is_one and short.get(begin, True):
+                names.append((begin, end, " ".join(long[first : last + 1])))
+        return names
 
     def _names(self, key: str, text: str, start: int, end: int, careless: bool) -> tuple[StoredName, ...] | None:
         """Return the names that the span's case allows, or None when it allows none."""

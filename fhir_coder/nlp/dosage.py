@@ -193,7 +193,7 @@ def read_dosage(text: str, start: int, end: int, first: int, last: int) -> Mappi
             found |= part.found
     if parts:
         reach = max(part.end for part in parts)
-        sig = " ".join(behind[:reach].split()).strip(" ,;:-").removeprefix("to ")
+        sig = " ".join(behind[:reach].split()).strip(" ,;:-").lstrip(") ").removeprefix("to ")
         found["sig"] = sig
         spans["sig"] = (end + behind[:reach].index(sig.split(" ", 1)[0]), end + reach)
     if "dose" in found and (most := _max_per_day(behind, tables.units)):

@@ -11,7 +11,7 @@ What the values are called follows FHIR's Condition: severity, stage, bodySite, 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -99,6 +99,12 @@ _SIDES |= {"right": "right", "right-sided": "right", "bilateral": "bilateral", "
 _LETTER = re.compile(r"(?<![\w/.,'-])(?<!\d )([LR]) $")  # and no litres: "on 2 L"
 _SIDED_NAMES = re.compile(r"[RL](?:[UL][QEL]|IJ)$")  # RUQ, LLE: the name holds the side
 
+# The specimen of a pathology report, and what has no side or stage of its own there.
+_LABEL = re.compile(r"[ \t]*(?:[A-Z\d]{1,2}[.):][ \t]+)?[A-Z][^:\n]{2,80}:\s")
+_EITHER = re.compile(r"(?i)\b(?:left|right)\b")
+_SPECIMEN = 120  # characters of a line before the diagnosis
+_TUMOUR = re.compile(r"(?i)carcinoma|melanoma|lymphoma|sarcoma|neoplasm|malignan|tumou?r")
+
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*|[^\sA-Za-z]")
 # Between a word and the mention that follows it: nothing but this and a few words that are no break.
 _BREAKS = frozenset(
@@ -107,6 +113,7 @@ _BREAKS = frozenset(
     "than then after before during while because due secondary as if when although . ; : ( ) / , \n".split()
 ) | {"\n"}
 _LINKS = frozenset("episode episodes attack attacks bout bouts case degree onset amount history".split())
+_EYE = 2  # letters of OD, OS and OU
 _MOST_BEFORE = 3  # words between
 # Between a mention and a word behind it: nothing but this.
 _JOINS = frozenset(
@@ -171,8 +178,31 @@ def read_findings(text: str, targets: Sequence[Target]) -> None:
     for word in words:
         _behind(text, word, targets, bisect_right(starts, word.start) - 1)
     for target in targets:
+        _labelled(text, target, words)
         if target.is_described and not target.is_device and (side := _lettered(text, target)):
             target.found.setdefault("laterality", side)
+
+
+def _labelled(text: str, target: Target, words: Sequence[_Word]) -> None:
+    """Give a tumour the site of the specimen that the line begins with: "C. Skin, left cheek: Basal cell ..."."""
+    if not target.is_described or "body_site" in target.found or not _TUMOUR.search(text[target.start : target.end]):
+        return
+    farthest = max(0, target.start - _SPECIMEN)
+    line = text.rfind("\n", farthest, target.start) + 1
+    label = _LABEL.match(text, line, target.start) if line or not farthest else None
+    if label is None:
+        return
+    first, last = (bisect_left(words, place, key=_start) for place in (line, label.end()))
+    sites = [word for word in words[first:last] if word.attribute == "body_site"]
+    if sites:
+        _give(text, sites[-1], target)
+        told = {side.lower() for side in _EITHER.findall(label.group())}
+        if len(told) == 1 and sites[-1].is_paired:
+            target.found.setdefault("laterality", told.pop())
+
+
+def _start(word: _Word) -> int:
+    return word.start
 
 
 def _lettered(text: str, target: Target) -> str:
@@ -233,6 +263,8 @@ def _behind(text: str, word: _Word, targets: Sequence[Target], position: int) ->
     if not target.is_described or word.end > target.sentence[1] or word.start - target.reach > _REACH:
         return
     gap = _WORDS.findall(text[target.reach : word.start].lower())
+    if word.attribute == "laterality" and word.end - word.start == _EYE and gap:
+        return  # "cataract OD", and not the overdose of "depression, OD"
     joins = _SITE_JOINS if word.attribute == "body_site" else _JOINS
     if word.attribute == "onset":
         if len(gap) > 8 or not {";", ".", ":", "but", "no", "denies"}.isdisjoint(gap):

@@ -80,7 +80,8 @@ _TIME_WITHIN = re2.compile(rf"(?i)\b(?P<time>{_TIMES})\b")
 # A range of values: only with decimals or a unit, else it may be a date.
 _SPREAD = re2.compile(rf"{_BETWEEN}(?P<low>{_NUMBER})\s*(?:-|–|to)\s*(?P<high>{_NUMBER})")
 _SIGNS = {"(+)": "positive", "(-)": "negative", "pos": "positive", "neg": "negative"}
-_AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")  # a date, a time, a fraction, a range
+# A date, a time, a fraction, a range, an ordinal.
+_AFTER_NUMBER = re2.compile(r"[/-]\d|:\d\d|\d|(?:st|nd|rd|th)\b|[A-Za-z]*\s?(?:/|x)\s?\d{1,2}/")
 
 _COMPARATORS = {"≤": "<=", "≥": ">=", "less than": "<", "greater than": ">", "more than": ">"}
 _UNIT_OR_DATE = re2.compile(r"\S*/\S*")  # of which no letter is a flag: "4.2 mmol/L"
@@ -175,9 +176,10 @@ def _quantity(window: str, end: int, measures: tuple[Measure, ...]) -> dict[str,
 
 
 def _own_unit(behind: str, measures: tuple[Measure, ...]) -> tuple[str, str]:
-    """Return the unit at the start of a text, unless it is a flag or a test: "K 3.1 L", "Na 138 K 4.2"."""
+    """Return the unit at the start of a text, unless it is a flag or a test: "K 3.1 L", "Na 138 K 4.2", "37 HR 80"."""
     unit, written = _unit(behind)
-    is_other = len(written) == 1 and written.isalpha() and unit not in {measure.unit for measure in measures}
+    may_be_other = (len(written) == 1 and written.isalpha()) or written == "HR"
+    is_other = may_be_other and unit not in {measure.unit for measure in measures}
     return ("", "") if is_other else (unit, written)
 
 

@@ -40,12 +40,22 @@ _LISTED = re2.compile(r"(?i)\s*(?:,|;|/|\band\b|\bor\b)\s+")
 _NUMBER_BEFORE = re2.compile(r"\b\d[\d,']*-$")
 _NUMBER_BEHIND = re2.compile(r"^-\d+\b")
 _LONGEST_NUMBER = 12
-# "atorvastatin 80", "macrobid x7d"
-_DOSE = re2.compile(r"(?i)^\s+(?:\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?|x\s?\d+\s?(?:d|days?|wks?|weeks?|doses?)?)\s*$")
+# "atorvastatin 80", "macrobid x7d", "heparin gtt", "Zosyn dc'd"
+_DOSE = re2.compile(
+    r"(?i)^\s+(?:\d[\d.,]*\s*(?:mg|mcg|g|u|units?)?|x\s?\d+\s?(?:d|days?|wks?|weeks?|doses?)?"
+    r"|gtt|drip|infusion|d/?c(?:['’]?e?d)?|held)\s*$"
+)
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
+# "allergic to Bactrim", "Bactrim allergy": the words before and behind the substance
+_NOT_TOLERATED = re2.compile(
+    r"(?i)(?:allerg(?:ic|y|ies)|intolerant|intolerance)\s+(?:to|of)\s+\||\|[\s-](?:allerg(?:ic|y|ies)|intolerance)"
+)
+# "propofol/fentanyl": one medication would be one name
+_BESIDE = re2.compile(r"[\w-]+/\||\|/[\w-]+")
 _SIDE = re2.compile(r"\b(?i:(?:the|her|his)\s+)?(?:(?i:right|left|bilateral|bilat|both|rt|lt)|R|L)\b")
+_ARTICLE = re2.compile(r"(?i)\b(?:the|an?|her|his)\s+")
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
-_JOINS = re2.compile(r"(?i)\b(?:with|without|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
+_JOINS = re2.compile(r"(?i)\b(?:with|w/|without|w/o|and|or|from|to)\s+(?:(?:the|a|an|any|his|her)\s+)?$")
 _LEFT_OVER = re2.compile(r"(?i)(?:\s+(?:of|in|with|to|for|and|or|the|a))*\s*$")  # "numbness of"
 _DATED = re2.compile(r"^\s+\(?(?:\d{1,2}/\d{1,4}(?:/\d{2,4})?|(?:19|20)\d\d)\W*$")  # "metformin 3/2024"
 _GOES_ON = re2.compile(r"(?i)^\s+(?:of|in)\b")
@@ -206,6 +216,10 @@ def _wins(text: str, named: Named, over: Sequence[Span]) -> bool:
         return True
     if not before and sense.type is EntityType.MEDICATION and sense.names and _DOSE.match(behind):
         return True
+    if sense.type is EntityType.MEDICATION and _BESIDE.fullmatch(f"{before}|{behind}"):
+        return True
+    if sense.type is EntityType.MEDICATION and _NOT_TOLERATED.fullmatch(f"{before}|{behind}"):
+        return True
     if _SEPARATOR.search(before) or _SEPARATOR.search(behind) or sense.type is EntityType.DEVICE:  # "uses cane"
         return True
     if before and not behind and sense.type in PROBLEM_TYPES and _attributes().issuperset(before.lower().split()):
@@ -227,10 +241,10 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
     words = text[span.start : span.end]
     key = normalise(words)
     names = tuple(name for name in store.names(key) if name.concept.type in kindred(span.type))
-    plain = words if names else _SIDE.sub(" ", words).strip()
+    plain = words if names else _ARTICLE.sub("", _SIDE.sub(" ", words)).strip()
     if plain != words:
         sided = tuple(name for name in store.names(normalise(plain)) if name.concept.type in kindred(span.type))
-        if sided:  # "laceration of the right hand"
+        if sided:  # "laceration of the right hand", "carcinoma of the lung"
             return Mention(span.start, span.end, normalise(plain), sided, span.type, head=plain)
     if not names:
         for mention in inner:

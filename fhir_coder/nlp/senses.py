@@ -112,9 +112,9 @@ def abbreviations() -> Mapping[str, tuple[_AbbreviationSense, ...]]:
 
 
 def _cue(written: str) -> str:
-    """Return what is searched for in normalised words: a short cue whole, a longer one as the beginning of a word."""
+    """Return what is searched for in normalised words: a short cue or a number whole, a longer one as a beginning."""
     key = normalise(written)
-    return f" {key}" if len(key) >= _STEM else f" {key} "
+    return f" {key}" if len(key) >= _STEM and not key[-1].isdigit() else f" {key} "
 
 
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:

@@ -138,7 +138,8 @@ def _ends_at_stop(text: str, begin: int, match: re.Match[str]) -> bool:
     # "J. Smith", "E. coli"; but "hepatitis C. he", and a line that ends.
     is_initial = len(last) == 1 and last.isalpha() and word.group().isupper()
     is_last = not text[match.end() : match.end() + 2].strip()
-    return not is_initial or is_last or _LETTERED.search(text, begin, word.start()) is not None
+    lead = max(begin, word.start() - _INDENT)
+    return not is_initial or is_last or _LETTERED.search(text, lead, word.start()) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -35,6 +35,8 @@ HOSTILE = {
     "capitals": "FEVER ",
     "folding": "ß İ ﬃ ",
     "signs": "+cough -fever ",
+    "tumours": "left colon carcinoma ",
+    "allergens": "cat allergy, stop codeine, ",
 }
 
 SPANISH = (

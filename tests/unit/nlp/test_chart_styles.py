@@ -111,10 +111,59 @@ def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
         ("Lisinopril 10 mg daily (not taking), aspirin 81 mg daily", ["stopped", "active"]),
         ("Meds: carvedilol 6.25 mg BID, STOP lisinopril, aspirin 81 mg", ["active", "stopped", "active"]),
         ("Meds: carvedilol 6.25 mg BID, hold lisinopril, aspirin 81 mg", ["active", "on-hold", "active"]),
+        ("STOP: ibuprofen, HCTZ", ["stopped", "stopped"]),
+        ("Zosyn dc'd.", ["stopped"]),
+        ("She was on Coumadin in the past but was changed to Eliquis.", ["completed", "active"]),
+        ("Was prescribed glipizide but never filled it. Takes aspirin.", ["active"]),
+        ("Ran out of metformin. Takes aspirin.", ["completed", "active"]),
+        ("Avoid ibuprofen. Continue HCTZ.", ["active"]),
+        ("Mallampati III, ASA 3. Takes HCTZ.", ["active"]),
+        ("Takes ASA 81 mg daily.", ["active"]),
+        ("Nexplanon removed 2021.", ["completed"]),
+        ("Metoprolol (Toprol XL) 50 mg daily", ["active"]),
+        ("Discontinued metformin, glipizide, and lisinopril due to AKI.", ["stopped", "stopped", "stopped"]),
+        ("Hold metformin and lisinopril. Continue aspirin.", ["on-hold", "on-hold", "active"]),
+        ("Metformin, glipizide and lisinopril were stopped.", ["stopped", "stopped", "stopped"]),
+        ("Stop ibuprofen, start acetaminophen.", ["stopped", "active"]),
+        ("Stop ibuprofen, HCTZ 25 mg daily.", ["stopped", "active"]),
+        ("On metformin, lisinopril was held.", ["active", "on-hold"]),
+        ("Failed lisinopril and losartan.", ["completed", "completed"]),
+        ("Failed metformin, now on glipizide 5 mg daily.", ["completed", "active"]),
+        ("Metformin and glipizide have failed.", ["completed", "completed"]),
+        ("Did not tolerate atorvastatin.", ["completed"]),
+        ("Switched from lisinopril to losartan.", ["completed", "active"]),
+        ("Lisinopril was changed to losartan.", ["completed", "active"]),
+        ("Her lisinopril was changed to 20 mg daily.", ["active"]),
+        ("Prednisone was changed to every other day.", ["active"]),
+        ("Trial of gabapentin 300 mg TID.", ["active"]),
+        ("Failed back syndrome on gabapentin.", ["active"]),
     ],
 )
 def test_the_status_of_medications_in_lists(coder: Coder, text: str, expected: list[str]) -> None:
     assert list(_statuses(coder, text, "MedicationStatement").values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "flags"),
+    [
+        ("Failed lisinopril (cough).", "cough", "O"),
+        ("Stopped metformin (diarrhea).", "diarrhea", "O"),
+        ("Takes ibuprofen (headache).", "headache", ""),
+        ("MDD, severe w/o psychotic features, PTSD, HTN.", "PTSD", ""),
+        ("Migraine w/o aura, HTN.", "HTN", ""),
+        ("Dementia without behavioral disturbance, HTN.", "HTN", ""),
+        ("Cough without fever, chills, or dyspnea.", "chills", "N"),
+        ("AKI, likely ATN in setting of sepsis.", "sepsis", ""),
+        ("Hx of DVT on Xarelto.", "DVT", "O"),
+        ("Hx of DVT on Xarelto.", "Xarelto", ""),
+        ("No longer on Lasix.", "Lasix", "N"),
+        ("Tetanus updated.", "Tetanus", "N"),
+        ("Left leg ulcer healed.", "leg ulcer", "O"),
+        ("Left leg ulcer not healed.", "leg ulcer", ""),
+    ],
+)
+def test_where_what_is_said_ends(read: Read, text: str, words: str, flags: str) -> None:
+    assert _flags(read, text, words) == flags
 
 
 @pytest.mark.parametrize("text", ["Plan d/c to SNF tomorrow.", "d/c lisinopril", "No vag d/c.", "D/C home."])

@@ -44,6 +44,7 @@ def test_value(text: str, value: float, unit: str) -> None:
         "K 4000",  # not plausible
         "K 12/03",  # a date
         "K 3-4",  # a range
+        "K 3rd",  # an ordinal
         "K 10:30",  # a time
         "K was checked on day 3",
         "K is pending",
@@ -68,7 +69,9 @@ def test_end_of_the_value() -> None:
     assert text[: _read(text)["value_end"]] == "K 4.2 mmol/L"
 
 
-@pytest.mark.parametrize(("text", "unit"), [("T 98.6", "[degF]"), ("T 37.2", "Cel"), ("T 98.6 F", "[degF]")])
+@pytest.mark.parametrize(
+    ("text", "unit"), [("T 98.6", "[degF]"), ("T 37.2", "Cel"), ("T 98.6 F", "[degF]"), ("T 98.6 HR 80", "[degF]")]
+)
 def test_the_unit_follows_from_the_value(text: str, unit: str) -> None:
     assert _read(text, TEMPERATURE, "8310-5")["unit"] == unit
 

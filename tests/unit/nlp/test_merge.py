@@ -94,9 +94,14 @@ def test_a_longer_name_that_has_a_code_says_more(store: ConceptStore) -> None:
         ("metformin 2019", True),
         ("metformin (1/5/24)", True),
         ("metformin 70/30 mix", False),
+        ("metformin dc'd", True),
+        ("metformin gtt", True),
+        ("metformin allergy", True),
+        ("metformin/glipizide", True),
+        ("metformin/glucose ratio", False),
     ],
 )
-def test_a_date_is_no_part_of_a_name(store: ConceptStore, text: str, wins: bool) -> None:
+def test_what_is_no_part_of_a_name(store: ConceptStore, text: str, wins: bool) -> None:
     found = _merged(text, [_named(text, "metformin", MEDICATION)], [_span(text, text, MEDICATION)], store)
     assert (found[0][0] == "metformin") is wins
 
