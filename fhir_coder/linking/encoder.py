@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fhir_coder.errors import SettingsError
 from fhir_coder.hugging_face import set_environment
+from fhir_coder.onnx_session import session_options
 
 Vectors = NDArray[np.float32]
 Tokens = NDArray[np.int64]
@@ -132,10 +133,9 @@ def _onnx(folder: Path) -> tuple[Tokenise, Network, int, bool]:
     import onnxruntime
     from tokenizers import Tokenizer
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        path, providers = folder / "model.onnx", ["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(path, session_options(), providers=providers)
         tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # neither library's errors have a common base
         raise SettingsError(f"setting encoder: no model can be loaded from {folder}: {error}") from error

@@ -25,6 +25,7 @@ from fhir_coder.hugging_face import set_environment
 from fhir_coder.model import EntityType
 from fhir_coder.nlp.tags import Scores, TagSet
 from fhir_coder.nlp.words import Pieces, Window, Words, blocks, is_readable, read_words, windows
+from fhir_coder.onnx_session import session_options
 
 Tokens = NDArray[np.int64]
 Network = Callable[[Tokens, Tokens], Scores]
@@ -251,10 +252,8 @@ def onnx_network(path: Path) -> Network:
     """Return what runs a model.onnx. Raises `SettingsError`."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # batches run side by side: threads within one wait for each other
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base
         raise SettingsError(f"setting recogniser: {path} cannot be loaded: {error}") from error
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fhir_coder.linking.encoder import RANGES
+from fhir_coder.onnx_session import session_options
 
 _DYNAMIC = "DynamicQuantizeLinear"
 _LEVELS = 255
@@ -50,7 +51,7 @@ def _ranges(folder: Path, model: Any, dynamic: Sequence[Any], texts: Sequence[st
     for node in dynamic:
         for output, type_ in zip(node.output[1:], (TensorProto.FLOAT, TensorProto.UINT8), strict=True):
             watched.graph.output.append(helper.make_tensor_value_info(output, type_, None))
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     # The optimiser would merge the nodes that are watched with others.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
