@@ -2,9 +2,10 @@
 
 A word of the names is never respelt, nor a word of English, an abbreviation, a number, or a word of less than four
 letters: what is no misspelling stands as it is. Nor does a typo make another word of a short one's first letter, or of
-two consonants of a word that stands alone: tenotomy is no sternotomy, wherever it is missing. The wordings are looked
-up by the certain stages, so a respelt word counts only where the whole text then is a name; how sure it is depends on
-what else the text could have been.
+two consonants of a word that stands alone: tenotomy is no sternotomy, wherever it is missing. And what one drug alone
+begins with is that drug, cut short: "amlo" is amlodipine, not a misspelling of "amio". The wordings are looked up by
+the certain stages, so a respelt word counts only where the whole text then is a name; how sure it is depends on what
+else the text could have been.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from fhir_coder.linking.english import is_adjective_of, is_english
-from fhir_coder.linking.spelling import Near, Spelling, fold
+from fhir_coder.linking.spelling import SHORTEST, Near, Spelling, fold
 from fhir_coder.model import RXNORM
 from fhir_coder.terminology.common_words import common_words
 from fhir_coder.terminology.normalise import WORD, is_abbreviation, normalise_word
@@ -84,10 +85,17 @@ class Wordings:
             return [_Way(word, 0), *written_out, *self._mistaken(word, words, systems)]
         if written_out:
             return written_out
+        of_drugs = systems == (RXNORM,)
+        if of_drugs and len(words) == 1 and len(folded) >= SHORTEST:
+            longer = self._spelling.beginning_with(folded, systems)
+            if len(longer) == 1:
+                return [_Way(longer[0].word, _EDIT)]
+            if longer and len(folded) < _SHORT:
+                return [_Way(word, 2 * _EDIT)]
         near = [
             _Way(near.word, _distance(folded, near.edits))
             for near in self._spelling.near(folded, systems)
-            if _is_typo(folded, near, by_sound=len(words) == 1 and systems != (RXNORM,))
+            if _is_typo(folded, near, by_sound=len(words) == 1 and not of_drugs)
         ]
         if not any(way.distance <= _EDIT for way in near):
             near += self._apart(folded)

@@ -170,6 +170,16 @@ def test_a_clear_typo_of_a_drug_is_sure(linker: Any) -> None:
     assert best.score >= LEAST[best.system]
 
 
+@pytest.mark.parametrize(
+    ("text", "code"), [("amlo", "amlodipine"), ("carved", None), ("losart", "losartan"), ("lasx", "lasix")]
+)
+def test_the_beginning_of_one_drug_alone_is_that_drug(linker: Any, text: str, code: str | None) -> None:
+    """And no misspelling of another: "amlo" is one letter from "amio"."""
+    names = ("amlodipine", "amio", "carvedilol", "carvedexin", "carve", "losartan", "lasix")
+    found = linker({RXNORM: {name: [name] for name in names}}).lookup(text, RXNORM, 1)
+    assert [each.code for each in found if each.score >= LEAST[RXNORM]] == ([code] if code else [])
+
+
 def test_spans_of_notes_are_repaired(linker: Any) -> None:
     """What the trained recogniser found is linked without a name of the store."""
     (found,) = linker(PROBLEMS).link([Query("diabetis", (SNOMED, ICD10CM), names=())])
