@@ -17,7 +17,9 @@ from fhir_coder.nlp.definitions import with_definitions
 from fhir_coder.nlp.dictionary import Dictionary, Mention
 from fhir_coder.nlp.findings import Target as Described
 from fhir_coder.nlp.findings import read_findings
+from fhir_coder.nlp.medication_lists import with_common_actions
 from fhir_coder.nlp.merge import Named, merge
+from fhir_coder.nlp.prevention import is_prevented
 from fhir_coder.nlp.recogniser import Recogniser
 from fhir_coder.nlp.sections import SectionFinder, find_sections
 from fhir_coder.nlp.senses import Place, Sense, abbreviations, choose, is_never_coded
@@ -41,11 +43,6 @@ _NO_KNOWN_LENGTH = 60  # characters
 # "No known food or drug allergies", of which "food" is recognised.
 _KNOWN = re.compile(r"\bknown\s+$", re.IGNORECASE)
 _ALLERGY_FOLLOWS = re.compile(r"[^.;\n]{0,40}allerg", re.IGNORECASE)
-# Between the medications of a list of which all is said at once.
-_LISTED = re.compile(r"\s*(?:[,/&]|,?\s*\b(?:and|or))\s*(?:(?:her|his|the|their|home|both|also)\s+)*", re.IGNORECASE)
-_PLURAL = re.compile(r"[^.;,\n]{0,40}?\b(?:were|have been|had been|are|both)\b", re.IGNORECASE)
-_SHARED = frozenset({"stop", "hold"})
-_OWN = frozenset({"action", "frequency", "dose", "strength"})
 _TAKES = re.compile(r"\b(?:takes?|taking|on|uses?|using|started|continues?)\s+(?:(?:her|his|the)\s+)?$", re.IGNORECASE)
 _LEAD = 30  # characters before a medication
 _GIVEN = frozenset({"start", "continue", "increase", "decrease"})
@@ -91,7 +88,7 @@ class Reader:
             mentions = with_definitions(text, mentions, self._store)
         mentions = with_shortened(text, with_allergens(text, mentions, sections), self._store)
         chosen = self._senses(text, mentions, sentences, finder)
-        chosen = _with_shared_actions(text, _described(text, chosen))
+        chosen = with_common_actions(text, _described(text, chosen))
         readings: list[Reading] = []
         for sentence, group in groupby(chosen, key=lambda item: item[1].sentence):
             readings.extend(self._assert(text, sentence, list(group)))
@@ -123,7 +120,9 @@ class Reader:
         ]
         asserted = self._assertions.read(text, sentence, targets)
         readings = []
-        for (mention, place, sense), said in zip(chosen, asserted, strict=True):
+        for (mention, place, sense), told in zip(chosen, asserted, strict=True):
+            is_only_named = sense.type in PROBLEM_TYPES and is_prevented(text, mention, place)
+            said = replace(told, assertion=replace(told.assertion, certainty="hypothetical")) if is_only_named else told
             entity = _entity(text, mention, place, sense, said)
             meaning = sense.expansion or mention.head or entity.text
             readings.append(Reading(entity, meaning, sense.names, sense.ambiguous))
@@ -175,41 +174,6 @@ def _described(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tu
         (mention, place, replace(sense, attributes={**sense.attributes, **target.found}) if target.found else sense)
         for target, (mention, place, sense) in zip(targets, chosen, strict=True)
     ]
-
-
-def _with_shared_actions(text: str, chosen: list[tuple[Mention, Place, Sense]]) -> list[tuple[Mention, Place, Sense]]:
-    """Say of the medications of a list what is stopped or held with them all.
-
-    "Stop ibuprofen, naproxen and aspirin", "metformin and lisinopril were held". What has a dose, frequency or action
-    of its own goes on, and so does what stands behind a comma where the list had begun before: "carvedilol, STOP
-    lisinopril, aspirin".
-    """
-    shared = list(chosen)
-    medications = [at for at, (_, _, sense) in enumerate(chosen) if sense.type is EntityType.MEDICATION]
-    for before, (source, target) in zip([None, *medications], pairwise(medications), strict=False):
-        listed = _listed(text, shared, source, target)
-        begins = before is None or shared[before][1].sentence != shared[source][1].sentence
-        if listed and (begins or listed != "," or shared[source] is not chosen[source]):
-            _share(shared, source, target)
-    for target, source in reversed(list(pairwise(medications))):
-        mention, place, _ = chosen[source]
-        is_plural = _PLURAL.match(text, mention.end, place.sentence[1]) or shared[source] is not chosen[source]
-        if is_plural and _listed(text, shared, target, source):
-            _share(shared, source, target)
-    return shared
-
-
-def _listed(text: str, chosen: list[tuple[Mention, Place, Sense]], first: int, second: int) -> str:
-    """Return what joins two medications of a list, or an empty string when nothing does, or more stands between."""
-    match = _LISTED.fullmatch(text, chosen[first][0].end, chosen[second][0].start)
-    return match.group().strip() if match else ""
-
-
-def _share(chosen: list[tuple[Mention, Place, Sense]], source: int, target: int) -> None:
-    action = chosen[source][2].attributes.get("action")
-    mention, place, sense = chosen[target]
-    if action in _SHARED and _OWN.isdisjoint(sense.attributes):
-        chosen[target] = (mention, place, replace(sense, attributes={**sense.attributes, "action": action}))
 
 
 def _denies_allergies(text: str, mention: Mention) -> bool:
