@@ -48,6 +48,9 @@ _REASON_ENDS = frozenset(
     "for and with at up not max maximum take taken by he she patient then but last until while".split()
 )
 _ACTIONS = {
+    # Before "stop": who is discharged on a drug takes it.
+    "continue": r"continu(?:e|es|ed|ing)|cont|resum(?:e|ed)|remains? on|maintained on|taking|takes"
+    r"|(?:d/?c(?:'?e?d)?|discharged)(?: home)? on|on",
     "stop": r"stop(?:ped|ping)?|discontinu(?:e|ed|ing|ation)|cessation"
     r"|withdr[ae]w(?:al|n)?|d/c(?:'?ed|'?d)?|dc'?d|off of"
     r"|came off|quit",
@@ -56,7 +59,6 @@ _ACTIONS = {
     "decrease": r"decreas(?:e|ed|ing)|reduc(?:e|ed|ing|tion)|taper(?:ed|ing)?|lower(?:ed|ing)?|wean(?:ed|ing)?",
     "start": r"start(?:ed|ing)?|begin(?:ning)?|began|begun|initiat(?:e|ed|ing|ion)|add(?:ed|ing|ition)?|prescribed?"
     r"|restart(?:ed)?",
-    "continue": r"continu(?:e|es|ed|ing)|cont|resum(?:e|ed)|remains? on|maintained on|taking|takes|on",
 }
 # "stopped her lisinopril", but not "did not stop lisinopril".
 _ACTION = re2.compile(
@@ -81,14 +83,17 @@ _ACTION_BEHIND = re2.compile(
 )
 # In a column of its own, in brackets, or behind a dash or comma: "5 mg | PO | daily | On hold", "daily - STOPPED"; but
 # ", STOP " before the next medication speaks of that one.
-_SEPARATED = r"(?i)(?:\||\(|\s[-–—]+|,)\s*(?:currently |now |temporarily |patient )?"
+_SEPARATED = r"(?i)(?:\||\(|\s[-–—]+>?|→|,)\s*(?:currently |now |temporarily |patient )?"
 _STATUS_BEHIND = re2.compile(
     rf"{_SEPARATED}(?:(?P<stop>stopped|discontinued|withdrawn|d/c'?e?d|dc'?d|not taking|no longer taking"
-    r"|(?:stop|discontinue|d/c)(?:\s*[.;,)|\n]|$))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
+    r"|(?:completed|finished)\s+(?:(?:an?|the|her|his|full|\d+[ -]day)\s+)*course"
+    r"|(?:stop|discontinue|d/c|completed|finished)(?:\s*[.;,)|\n]|$))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
 )
 # What is held at some reading is taken until then: "hold for HR < 55". And ", hold " may speak of the next medication.
 _CONDITION = re2.compile(r"(?i)^\s*(?:for|if|when|unless|parameters|sbp|dbp|hr|bp|map)\b|^\s+$")
 _CHANGES = frozenset({"increase", "decrease"})
+# "Lisinopril, stopped smoking": what is stopped is something else.
+_OBJECT = re2.compile(r"(?i)\bstopped\s+(?:smoking|drinking|alcohol|tobacco|etoh|cigarettes|vaping|working|driving)\b")
 _FROM = re2.compile(r"(?i)\bfrom\s*$")
 _TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*$")
 
@@ -302,6 +307,7 @@ def _action(before: str, behind: str) -> str | None:
 
 
 def _action_behind(behind: str) -> str | None:
+    behind = _OBJECT.sub("", behind)
     if separated := _separated_action(behind):
         return separated
     match = _ACTION_BEHIND.search(behind)

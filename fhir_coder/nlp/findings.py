@@ -96,7 +96,9 @@ _BEFORE_SITE = re2.compile(
 )
 _SIDES = {"l": "left", "lt": "left", "left": "left", "left-sided": "left", "r": "right", "rt": "right"}
 _SIDES |= {"right": "right", "right-sided": "right", "bilateral": "bilateral", "both": "bilateral"}
-_LETTER = re.compile(r"(?<![\w/.,'-])(?<!\d )([LR]) $")  # and no litres: "on 2 L"
+_ORDINAL = r" (?:\d{1,2}(?:st|nd|rd|th) )?"  # "right 7th rib fracture"
+_LETTER = re.compile(rf"(?<![\w/.,'-])(?<!\d )([LR]){_ORDINAL}$")  # and no litres: "on 2 L"
+_LETTER_BEHIND = re.compile(r" ([LR])(?=\s*(?:[.,;)\n]|$))")  # "ankle sprain R."
 _SIDED_NAMES = re.compile(r"[RL](?:[UL][QEL]|IJ)$")  # RUQ, LLE: the name holds the side
 
 # The specimen of a pathology report, and what has no side or stage of its own there.
@@ -206,9 +208,13 @@ def _start(word: _Word) -> int:
 
 
 def _lettered(text: str, target: Target) -> str:
-    """Return the side that a capital before the problem says, or begins it with: "L frozen shoulder"; else nothing."""
-    begin = max(target.sentence[0], target.begins - len("on 2 L "))
-    match = _LETTER.search(text[begin : target.begins]) or _LETTER.match(text[target.start : target.start + 2])
+    """Return the side that a capital beside the problem says, or begins it with: "L frozen shoulder"; else nothing."""
+    begin = max(target.sentence[0], target.begins - len("on 2 L 10th "))
+    match = (
+        _LETTER.search(text[begin : target.begins])
+        or _LETTER.match(text[target.start : target.start + 2])
+        or _LETTER_BEHIND.match(text, target.end)
+    )
     return _SIDES[match[1].lower()] if match else ""
 
 
@@ -244,7 +250,8 @@ def _before(text: str, word: _Word, targets: Sequence[Target], position: int) ->
     if word.end > target.start:  # it runs into the name: "stage 3 CKD stage"
         return
     gap = _WORDS.findall(text[word.end : target.begins].lower())
-    if word.attribute == "laterality" and gap not in ([], ["-"]):
+    numbered = re.fullmatch(_ORDINAL, text[word.end : target.begins])
+    if word.attribute == "laterality" and gap not in ([], ["-"]) and not numbered:
         return
     unknown = [each for each in gap if each != "-" and each not in _LINKS and not (each == "of" and _LINKS & set(gap))]
     if len(unknown) > _MOST_BEFORE or not _BREAKS.isdisjoint(unknown):

@@ -46,12 +46,13 @@ _DOSE = re2.compile(
     r"|gtt|drip|infusion|d/?c(?:['’]?e?d)?|held)\s*$"
 )
 _STOPPED = re2.compile(r"(?i)\sd/?c$")  # "topiramate dc'd"
+_AMOUNT = re2.compile(r"(?i)^([a-z]{4,})\s+\d[\d.]*(?:\s?(?:mg|mcg))?$")  # "omep 20"
 # "allergic to Bactrim", "Bactrim allergy": the words before and behind the substance
 _NOT_TOLERATED = re2.compile(
     r"(?i)(?:allerg(?:ic|y|ies)|intolerant|intolerance)\s+(?:to|of)\s+\||\|[\s-](?:allerg(?:ic|y|ies)|intolerance)"
 )
 # "propofol/fentanyl": one medication would be one name
-_BESIDE = re2.compile(r"[\w-]+/\||\|/[\w-]+")
+_BESIDE = re2.compile(r"(?:[\w-]+/)+\|(?:/[\w-]+)*|\|(?:/[\w-]+)+")
 _SIDE = re2.compile(r"\b(?i:(?:the|her|his)\s+)?(?:(?i:right|left|bilateral|bilat|both|rt|lt)|R|L)\b")
 _ARTICLE = re2.compile(r"(?i)\b(?:the|an?|her|his)\s+")
 _SEPARATOR = re2.compile(r"[\t\n;:]|\s[-–]+\s")
@@ -239,6 +240,9 @@ def _recognised(text: str, span: Span, inner: Sequence[Mention], store: ConceptS
     "hypertension-like symptom" is no hypertension.
     """
     words = text[span.start : span.end]
+    if span.type is EntityType.MEDICATION and (dosed := _AMOUNT.match(words)) and not store.names(normalise(words)):
+        words = dosed[1]
+        span = replace(span, end=span.start + len(words))
     key = normalise(words)
     names = tuple(name for name in store.names(key) if name.concept.type in kindred(span.type))
     plain = words if names else _ARTICLE.sub("", _SIDE.sub(" ", words)).strip()

@@ -14,7 +14,7 @@ _LONGEST = 3  # words: "maternal great aunt"
 # The subject of a new clause. "When he was five" tells when the mother died.
 _CLAUSE = re.compile(
     r"(?:^|[,;:.]|\b(?:and|but|while|whereas|although))\s*(?:the\s+)?(?P<subject>patient|pt|he|she)\s+"
-    r"(?:(?:also|now|currently|too|himself|herself)\s+)?"
+    r"(?:(?:(?P<own>himself|herself)|also|now|currently|too)\s+)?"
     r"(?:has|had|denies|denied|reports|reported|complains|complained|presents|presented|developed|develops|suffers|"
     r"endorses|takes|(?:is|was)\s+(?:being\s+)?(?:diagnosed|treated|followed|known|admitted))\b",
     re.IGNORECASE,
@@ -47,14 +47,16 @@ def last_relative(text: str) -> Relative | None:
 def back_at_patient(before: str) -> int:
     """Return where a sentence that spoke of a relative speaks of the patient again, or 0; `before` is its beginning.
 
-    "He" after the mother is the patient, after the father perhaps not.
+    "He" after the mother is the patient, after the father perhaps not; "he himself" is.
     """
     clause = next(reversed([*_CLAUSE.finditer(before, max(0, len(before) - _REACH))]), None)
     relative = last_relative(before[max(0, clause.start() - _REACH) : clause.start()]) if clause else None
     if clause is None or relative is None or last_relative(before[clause.end() :]):
         return 0
     sex = _PRONOUNS.get(clause["subject"].lower())
-    is_patient = sex is None or (relative.sex != sex if relative.sex else relative.display == _ANYBODY)
+    if sex is None or clause["own"]:
+        return clause.start()
+    is_patient = relative.sex != sex if relative.sex else relative.display == _ANYBODY
     return clause.start() if is_patient else 0
 
 

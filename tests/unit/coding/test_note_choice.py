@@ -103,6 +103,7 @@ BY_THE_TEXT = [
     ("Anemia due to CKD.", "Anemia", "D63.1", "Anemia in chronic kidney disease"),
     ("Anemia. CKD.", "Anemia", "D64.9", "Anemia, unspecified"),
     ("Dementia due to Alzheimer's disease.", "Dementia", "F02.80", "Dementia in other diseases classified elsewhere"),
+    ("Dementia (Alzheimer's disease).", "Dementia", "F02.80", "Dementia in other diseases classified elsewhere"),
     # a leaf of which the note says no more stays
     ("Diabetic retinopathy.", "Diabetic retinopathy", "E11.319", "with unspecified diabetic retinopathy"),
     ("Left bundle branch block.", "Left bundle branch block", "I44.7", "Left bundle-branch block"),

@@ -113,7 +113,7 @@ def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
         ("Meds: carvedilol 6.25 mg BID, hold lisinopril, aspirin 81 mg", ["active", "on-hold", "active"]),
         ("STOP: ibuprofen, HCTZ", ["stopped", "stopped"]),
         ("Zosyn dc'd.", ["stopped"]),
-        ("She was on Coumadin in the past but was changed to Eliquis.", ["completed", "active"]),
+        ("She was on Coumadin in the past but was changed to Eliquis.", ["stopped", "active"]),
         ("Was prescribed glipizide but never filled it. Takes aspirin.", ["active"]),
         ("Ran out of metformin. Takes aspirin.", ["completed", "active"]),
         ("Avoid ibuprofen. Continue HCTZ.", ["active"]),
@@ -132,15 +132,71 @@ def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
         ("Metformin and glipizide have failed.", ["completed", "completed"]),
         ("Did not tolerate atorvastatin.", ["completed"]),
         ("Switched from lisinopril to losartan.", ["completed", "active"]),
-        ("Lisinopril was changed to losartan.", ["completed", "active"]),
+        ("Lisinopril was changed to losartan.", ["stopped", "active"]),
         ("Her lisinopril was changed to 20 mg daily.", ["active"]),
         ("Prednisone was changed to every other day.", ["active"]),
         ("Trial of gabapentin 300 mg TID.", ["active"]),
         ("Failed back syndrome on gabapentin.", ["active"]),
+        ("Warfarin 5 mg - daily - changed to Eliquis 5 mg BID", ["stopped", "active"]),
+        ("Warfarin 5 mg daily -> Eliquis", ["stopped", "active"]),
+        ("Metoprolol tartrate changed to metoprolol succinate.", ["active"]),
+        ("Lasix 40 mg daily. Diet changed to low salt, aspirin 81 mg daily.", ["active", "active"]),
+        ("Tramadol 50 mg - prn - completed", ["stopped"]),
+        ("Amoxicillin 500 mg TID, completed 10 day course.", ["stopped"]),
+        ("On lisinopril, completed PT.", ["active"]),
+        ("On lisinopril, stopped smoking 2010.", ["active"]),
+        ("D/c on ASA 81.", ["active"]),
+        ("Discharged home on aspirin.", ["active"]),
+        ("D/c aspirin.", ["stopped"]),
+        ("Ibrutinib -> d/c'd, switch to venetoclax.", ["stopped", "active"]),
+        ("EpiPen not indicated. Statin and aspirin not needed.", []),
+        ("COPD, FEV1 42% pred.", []),
+        ("COPD on pred 20 mg daily.", ["active"]),
     ],
 )
 def test_the_status_of_medications_in_lists(coder: Coder, text: str, expected: list[str]) -> None:
     assert list(_statuses(coder, text, "MedicationStatement").values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ROS: +fatigue, +HA, -CP, -SOB, -N/V, +rash", {"HA": "", "CP": "N", "SOB": "N", "N/V": "N", "rash": ""}),
+        ("ROS: +fever -CP -HA", {"fever": "", "CP": "N", "HA": "N"}),
+        ("CAD s/p PCI, GERD, BPH", {"CAD": "", "PCI": "O", "GERD": "", "BPH": ""}),
+        ("s/p fall, hip fracture", {"hip fracture": ""}),
+        ("s/p stroke and MI", {"stroke": "O", "MI": "O"}),
+        ("s/p CABG, AVR", {"CABG": "O", "AVR": "O"}),
+        ("MDD severe w/o psychosis, PTSD", {"MDD": "", "psychosis": "N", "PTSD": ""}),
+        ("Denies psychosis, mania.", {"psychosis": "N", "mania": "N"}),
+        ("HIV nonreactive.", {"HIV": "N"}),
+        ("HIV - non-reactive", {"HIV": "N"}),
+        ("COVID - not detected", {"COVID": "N"}),
+        ("Newborn screen normal for PKU, cystic fibrosis.", {"PKU": "N", "cystic fibrosis": "N"}),
+        ("Signs of hypoglycemia discussed.", {"hypoglycemia": "H"}),
+        ("Signs of pneumonia on CXR.", {"pneumonia": ""}),
+        ("Side effects of methotrexate including pneumonitis reviewed.", {"pneumonitis": "H"}),
+        ("Clinical correlation for seizure disorder recommended.", {"seizure disorder": "H"}),
+        ("Emergency contact: wife (has gout). Asthma.", {"gout": "F", "Asthma": ""}),
+        ("His wife (gout) lives with him. Asthma.", {"gout": "F", "Asthma": ""}),
+    ],
+)
+def test_signs_and_lists_of_telegraphic_notes(read: Read, text: str, expected: dict[str, str]) -> None:
+    assert {words: _flags(read, text, words) for words in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Growth 50%ile, development normal.", "Growth"),
+        ("Drinks 2 glasses of wine.", "glasses"),
+        ("Enrolled in a heart failure trial.", "heart failure"),
+        ("Member of a diabetes support group.", "diabetes"),
+        ("D/c on ASA 81.", "D/c"),
+    ],
+)
+def test_words_that_are_no_problem_where_they_stand(read: Read, text: str, words: str) -> None:
+    assert words not in [entity.text for entity in read.note(text).entities]
 
 
 @pytest.mark.parametrize(

@@ -98,12 +98,18 @@ def test_a_longer_name_that_has_a_code_says_more(store: ConceptStore) -> None:
         ("metformin gtt", True),
         ("metformin allergy", True),
         ("metformin/glipizide", True),
+        ("tac/metformin/pred", True),
         ("metformin/glucose ratio", False),
     ],
 )
 def test_what_is_no_part_of_a_name(store: ConceptStore, text: str, wins: bool) -> None:
     found = _merged(text, [_named(text, "metformin", MEDICATION)], [_span(text, text, MEDICATION)], store)
     assert (found[0][0] == "metformin") is wins
+
+
+def test_an_amount_is_no_part_of_a_medication_without_a_name(store: ConceptStore) -> None:
+    assert _merged("omep 20", [], [_span("omep 20", "omep 20", MEDICATION)], store) == [("omep", MEDICATION)]
+    assert _merged("B 12", [], [_span("B 12", "B 12", MEDICATION)], store) == [("B 12", MEDICATION)]
 
 
 def test_a_name_that_covers_several_spans_is_one_thing(store: ConceptStore) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import Read
     ("text", "expected"),
     [
         ("Mother had breast cancer and he has asthma.", {"breast cancer": "family", "asthma": "patient"}),
+        ("His brother has gout; he himself has asthma.", {"gout": "family", "asthma": "patient"}),
         ("Her mother has gout, and she has asthma.", {"gout": "family", "asthma": "family"}),  # who, is not said
         ("His father had gout and he died of asthma.", {"gout": "family", "asthma": "family"}),
         ("Mother has gout, the patient has asthma.", {"gout": "family", "asthma": "patient"}),
