@@ -76,7 +76,8 @@ _DONE = {
     "continue": r"continued|resumed",
 }
 _ACTION_BEHIND = re2.compile(
-    r"(?i)^(?:[^.;,]{0,60}?\b(?:was|were|has been|have been|had been|is being|is|are|to be|will be"
+    r"(?i)^(?:[^.;,]{0,60}?(?:,\s*(?:but\s+)?(?:which|this|that|it)\s+)?"
+    r"\b(?:was|were|has been|have been|had been|is being|is|are|to be|will be"
     r"|should be)\s+(?:[a-z]+ly\s+|then\s+|also\s+)?|\s*[,:-]?\s*(?:dose\s+|dosage\s+)?)(?:"
     + "|".join(f"({words})" for words in _DONE.values())
     + r")\b"
@@ -86,13 +87,18 @@ _ACTION_BEHIND = re2.compile(
 _SEPARATED = r"(?i)(?:\||\(|\s[-–—]+>?|→|,)\s*(?:currently |now |temporarily |patient )?"
 _STATUS_BEHIND = re2.compile(
     rf"{_SEPARATED}(?:(?P<stop>stopped|discontinued|withdrawn|d/c'?e?d|dc'?d|not taking|no longer taking"
+    r"|but (?:unfortunately )?(?:she|he|they|(?:the )?(?:patient|pt)) (?:did not|didn't|could not|couldn't) tolerate"
     r"|(?:completed|finished)\s+(?:(?:an?|the|her|his|full|\d+[ -]day)\s+)*course"
     r"|(?:stop|discontinue|d/c|completed|finished)(?:\s*[.;,)|\n]|$))|(?P<hold>held|on hold|hold))\b?(?P<rest>.{0,25})"
 )
 # What is held at some reading is taken until then: "hold for HR < 55". And ", hold " may speak of the next medication.
 _CONDITION = re2.compile(r"(?i)^\s*(?:for|if|when|unless|parameters|sbp|dbp|hr|bp|map)\b|^\s+$")
 _CHANGES = frozenset({"increase", "decrease"})
-# "Lisinopril, stopped smoking": what is stopped is something else.
+# "Lisinopril, stopped smoking", "lisinopril, stopped metoprolol": what is stopped is something else.
+_OF_NEXT = re2.compile(
+    r"(?i)(?:[,;]|\b(?:and|then)\b)\s*(?:we |have |has |had )?(?:stopped|discontinued|held|d/c'?e?d|dc'?d)"
+    r"\s+(?:(?:her|his|the|their|home|taking)\s+)*$"
+)
 _OBJECT = re2.compile(r"(?i)\bstopped\s+(?:smoking|drinking|alcohol|tobacco|etoh|cigarettes|vaping|working|driving)\b")
 _FROM = re2.compile(r"(?i)\bfrom\s*$")
 _TO = re2.compile(r"(?i)^\s*(?:(?:daily|bid|tid|qd|qhs)\s*)?(?:to|->|-->|→)\s*$")
@@ -302,12 +308,13 @@ def _action(before: str, behind: str) -> str | None:
     if match and match.group("not"):
         return None
     action = _first(_ACTIONS, match.groups()[1:]) if match else None
-    # "on lisinopril, which was stopped": being on it tells less than what was done.
-    return (_action_behind(behind) or action) if action in (None, "continue") else action
+    done = _action_behind(behind)
+    # "on lisinopril, which was stopped": being on it tells less than what was done, and so does that it was begun.
+    return done if done and (action in (None, "continue") or (action, done) == ("start", "stop")) else action
 
 
 def _action_behind(behind: str) -> str | None:
-    behind = _OBJECT.sub("", behind)
+    behind = _OF_NEXT.sub("", _OBJECT.sub("", behind))
     if separated := _separated_action(behind):
         return separated
     match = _ACTION_BEHIND.search(behind)

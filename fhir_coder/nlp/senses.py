@@ -120,7 +120,7 @@ def _cue(written: str) -> str:
 def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
     """Return what a mention means, or None when it is not an entity here."""
     surface = place.text[mention.start : mention.end]
-    listed = abbreviations().get(surface) if mention.head is None else None
+    listed = _listed(surface) if mention.head is None else None
     if listed is None and not mention.names:  # `cp` in a note without capitals, "Bipolar d/o" at the head of a line
         listed = abbreviations().get(surface.upper()) or abbreviations().get(surface[:1].lower() + surface[1:])
     if mention.type is EntityType.ANATOMY and not mention.names:
@@ -138,8 +138,14 @@ def choose(mention: Mention, place: Place, store: ConceptStore) -> Sense | None:
 
 def is_never_coded(surface: str) -> bool:
     """Tell whether an abbreviation has no meaning that is coded: "d/c", to stop or to discharge."""
-    listed = abbreviations().get(surface)
+    listed = _listed(surface)
     return listed is not None and all(sense.type is None for sense in listed)
+
+
+def _listed(surface: str) -> tuple[_AbbreviationSense, ...] | None:
+    """Return the senses of an ambiguous name; capitals tell abbreviations apart, not a word that begins a sentence."""
+    listed = abbreviations().get(surface)
+    return abbreviations().get(surface.lower()) if listed is None and not is_abbreviation(surface) else listed
 
 
 def _expand(

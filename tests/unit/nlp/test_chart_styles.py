@@ -145,6 +145,12 @@ def _statuses(coder: Coder, text: str, kind: str) -> dict[str, str]:
         ("Amoxicillin 500 mg TID, completed 10 day course.", ["stopped"]),
         ("On lisinopril, completed PT.", ["active"]),
         ("On lisinopril, stopped smoking 2010.", ["active"]),
+        ("Takes lisinopril, stopped metoprolol.", ["active", "stopped"]),
+        ("Started lisinopril, stopped metoprolol.", ["active", "stopped"]),
+        ("On lisinopril, which was stopped.", ["stopped"]),
+        ("He was on Prozac for a while, but this was then stopped.", ["stopped"]),
+        ("She started on Arimidex, but unfortunately she did not tolerate it.", ["stopped"]),
+        ("Start prednisone 40 mg daily for 5 days, then stop.", ["active"]),
         ("D/c on ASA 81.", ["active"]),
         ("Discharged home on aspirin.", ["active"]),
         ("D/c aspirin.", ["stopped"]),
@@ -192,6 +198,16 @@ def test_signs_and_lists_of_telegraphic_notes(read: Read, text: str, expected: d
         ("Drinks 2 glasses of wine.", "glasses"),
         ("Enrolled in a heart failure trial.", "heart failure"),
         ("Member of a diabetes support group.", "diabetes"),
+        ("Placed in the left lateral decubitus position.", "decubitus"),
+        ("The bone was passed out as specimen.", "passed out"),
+        ("A curette was used to scrape along the sac.", "scrape"),
+        ("Blood loss, minimal.", "Blood loss"),
+        ("Prominent suprapubic fat pad.", "fat pad"),
+        ("Tired of blood draws.", "Tired"),
+        ("Selective aortic arch angiogram.", "aortic arch"),
+        ("Scarring of the posterior part.", "Scarring"),
+        ("The best fit for this joint.", "fit"),
+        ("The bowel kept falling into the field.", "falling"),
         ("D/c on ASA 81.", "D/c"),
     ],
 )
@@ -390,3 +406,27 @@ def test_what_is_tested_or_looked_for_is_not_there(coder: Coder, text: str) -> N
 def test_what_is_there_stays(read: Read, text: str, words: str) -> None:
     assert _flags(read, text, words) == ""
     assert read.one(text, words).codings
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        ("Sacral decubitus, stage 2.", "Sacral decubitus", "L89.152"),
+        ("He passed out at church.", "passed out", "R55"),
+        ("Had a fit, postictal for an hour.", "fit", "R56.9"),
+        ("Keeps falling, gait unsteady.", "falling", "R29.6"),
+        ("Cervical stenosis at C4-5.", "Cervical stenosis", "M48.02"),
+        ("Cervical stenosis, dilated at hysteroscopy.", "Cervical stenosis", "N88.2"),
+        ("Loss of consciousness.", "Loss of consciousness", "R55"),
+        ("Acne scarring.", "scarring", "L90.5"),
+    ],
+)
+def test_and_where_they_are_one(read: Read, text: str, words: str, code: str) -> None:
+    (entity,) = (each for each in read.note(text).entities if words in each.text)
+    assert [each.code for each in entity.codings if "icd-10" in each.system] == [code]
+
+
+def test_a_title_between_commas_begins_a_section(coder: Coder) -> None:
+    """Where line breaks became commas, a list of medications was one of allergies."""
+    text = "ALLERGIES:,  Zyloprim, penicillin.,CURRENT MEDICATIONS,1.  Heparin.,2.  Aldactone.,SOCIAL HISTORY:, None."
+    assert list(_statuses(coder, text, "MedicationStatement")) == ["heparin", "aldactone"]
