@@ -59,13 +59,16 @@ def normalise(text: str) -> str:
 
 
 def content_words(words: list[str]) -> set[str]:
-    """Return the words of a normal form that tell concepts apart; stages and types as numbers ("ii" is 2)."""
+    """Return the words of a normal form that tell concepts apart; stages and types as numbers ("ii" is 2).
+
+    At the end "a" is no article: vitamin A, hepatitis A.
+    """
     if not _STAGED.isdisjoint(words):
         words = [
             _NUMERALS.get(word, word) if before in _STAGED else word
             for before, word in zip(["", *words], words, strict=False)
         ]
-    return set(words) - _EMPTY
+    return set(words) - _EMPTY | ({"a"} if words[-1:] == ["a"] else set())
 
 
 def bag(key: str) -> str:
