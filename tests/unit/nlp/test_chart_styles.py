@@ -206,6 +206,18 @@ def test_signs_and_lists_of_telegraphic_notes(read: Read, text: str, expected: d
         ("Tired of blood draws.", "Tired"),
         ("Selective aortic arch angiogram.", "aortic arch"),
         ("Scarring of the posterior part.", "Scarring"),
+        ("Interventions will depend on the course.", "depend"),
+        ("Follow up to ensure resolution.", "ensure"),
+        ("A 10 mm spacer was placed in flexion.", "spacer"),
+        ("Progressive changes.", "Progressive"),
+        ("A region of low density in the pole.", "low density"),
+        ("On the AP image of the foot there is a lucency.", "AP"),
+        ("A skin wheal was raised with 1% lidocaine.", "wheal"),
+        ("Breathing without accessory muscles.", "accessory muscles"),
+        ("A pile of letters.", "pile"),
+        ("Hit by a drunk driver.", "drunk"),
+        ("ESRD, dialysis by left AV fistula.", "AV fistula"),
+        ("Growth plate disturbance.", "Growth"),
         ("The best fit for this joint.", "fit"),
         ("The bowel kept falling into the field.", "falling"),
         ("D/c on ASA 81.", "D/c"),
@@ -419,6 +431,11 @@ def test_what_is_there_stays(read: Read, text: str, words: str) -> None:
         ("Cervical stenosis, dilated at hysteroscopy.", "Cervical stenosis", "N88.2"),
         ("Loss of consciousness.", "Loss of consciousness", "R55"),
         ("Acne scarring.", "scarring", "L90.5"),
+        ("Traumatic AV fistula of the groin.", "AV fistula", "I77.0"),
+        ("Wheals on the trunk after peanuts.", "Wheals", "L50.9"),
+        ("Right ulnar nerve entrapment.", "ulnar nerve entrapment", "G56.21"),
+        ("Thoracoabdominal aneurysm.", "Thoracoabdominal aneurysm", "I71.60"),
+        ("Intracranial bleeding on CT.", "Intracranial bleeding", "I62.9"),
     ],
 )
 def test_and_where_they_are_one(read: Read, text: str, words: str, code: str) -> None:
@@ -430,3 +447,26 @@ def test_a_title_between_commas_begins_a_section(coder: Coder) -> None:
     """Where line breaks became commas, a list of medications was one of allergies."""
     text = "ALLERGIES:,  Zyloprim, penicillin.,CURRENT MEDICATIONS,1.  Heparin.,2.  Aldactone.,SOCIAL HISTORY:, None."
     assert list(_statuses(coder, text, "MedicationStatement")) == ["heparin", "aldactone"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Wears Depends for incontinence.", ["Depends"]),
+        ("Ensure one can TID.", ["Ensure"]),
+        ("Albuterol inhaler with spacer.", ["spacer"]),
+        ("Wears glasses for reading.", ["glasses"]),
+    ],
+)
+def test_devices_that_are_called_like_verbs(read: Read, text: str, expected: list[str]) -> None:
+    assert [entity.text for entity in read.note(text).entities if entity.type == "device"] == expected
+
+
+def test_the_risks_of_a_procedure_are_no_findings(read: Read) -> None:
+    text = "Risks of the procedure were discussed with the patient including bleeding, infection and paralysis."
+    assert [_flags(read, text, words) for words in ("bleeding", "infection", "paralysis")] == ["H", "H", "H"]
+
+
+def test_vitamins_are_no_vitamin_a(read: Read) -> None:
+    assert not [each for each in read.note("Takes vitamins.").entities if each.codings]
+    assert read.one("Takes vitamin A 10000 units daily.", "vitamin A").codings
