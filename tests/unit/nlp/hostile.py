@@ -37,6 +37,10 @@ HOSTILE = {
     "signs": "+cough -fever ",
     "tumours": "left colon carcinoma ",
     "allergens": "cat allergy, stop codeine, ",
+    "vaccines": "vaccinated: influenza, pneumonia ",
+    "replacements": "warfarin -> changed to aspirin ",
+    "risks": "risks, side effects discussed including ",
+    "commas": "X.,MEDICATIONS,1. ",
 }
 
 SPANISH = (
